@@ -1,0 +1,209 @@
+"""Read a benchmark configuration: TOML in, checked tuples out; every error names its key.
+
+[run]      dtypes seed platform pairs min_pairs seconds pause compile_aim
+[limits]   copy_bytes gemm                     sizes of the copy and of the square product
+[imports]  repeats aim                         optional: what ``import jaxml`` adds, in seconds
+[case."NAME"]
+  job sizes gap [aim] [against] [tol]           gap and tol are tables by dtype
+  [case."NAME".peers.LABEL]                    options of the peer, and its ladder ``tol``
+"""
+
+import inspect
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import linear
+
+JOBS = {**linear.JOBS}  # later families add theirs
+DTYPES = ("float32", "float64")
+REQUIRED: Any = object()
+
+
+class ConfigError(ValueError):
+    """The configuration does not say what the harness needs; the text names the key."""
+
+
+class Peer(NamedTuple):
+    """One solver of another library."""
+
+    name: str
+    options: dict[str, Any]  # keyword arguments of the job's peer function
+    tol: tuple[float | None, ...]  # tried from left to right until the required gap is reached
+
+
+class Case(NamedTuple):
+    """One row per dtype."""
+
+    name: str
+    job: str  # a key of JOBS
+    sizes: dict[str, Any]  # keyword arguments of the job's builder
+    gap: dict[str, float]  # by dtype: the suboptimality that both sides must reach
+    tol: dict[str, tuple[float | None, ...]]  # by dtype: jaxml's ladder; (None,) is its default
+    peers: tuple[Peer, ...]
+    aim: float | None  # the ratio to reach, if one is set
+    against: str  # the peer the aim is about: "best" or a label
+
+
+class Timing(NamedTuple):
+    """How long to measure."""
+
+    pairs: int  # most A B pairs per peer
+    min_pairs: int  # fewest, also for peers that are far behind
+    seconds: float  # no further pair is begun after this time
+    pause: float  # idle seconds before each run, so that spinning thread pools fall asleep
+    compile_aim: float  # seconds of tracing, lowering and compiling allowed per fit
+
+
+class Config(NamedTuple):
+    """A whole configuration."""
+
+    dtypes: tuple[str, ...]
+    seed: int
+    platform: str | None  # "cpu", "cuda", ...; None is JAX's choice
+    timing: Timing
+    copy_bytes: int
+    gemm: int
+    imports: tuple[int, float] | None  # repeats, aim in seconds
+    cases: tuple[Case, ...]
+
+
+class _Table:
+    """A TOML table whose keys are taken one by one; what is left over is an error."""
+
+    def __init__(self, values: Any, where: str):
+        if not isinstance(values, dict):
+            raise ConfigError(f"{where}: expected a table, got {values!r}")
+        self.values, self.where = dict(values), where
+
+    def take(self, key: str, kind: type, default: Any = REQUIRED, low: float | None = None) -> Any:
+        where = f"{self.where}.{key}" if self.where else key
+        if key not in self.values:
+            if default is REQUIRED:
+                raise ConfigError(f"{where}: missing, expected {kind.__name__}")
+            return default
+        return _typed(self.values.pop(key), kind, where, low)
+
+    def table(self, key: str, default: Any = REQUIRED) -> "_Table":
+        return _Table(self.take(key, dict, default), f"{self.where}.{key}" if self.where else key)
+
+    def done(self) -> None:
+        for key in self.values:
+            raise ConfigError(
+                f"{self.where}.{key}: unknown key" if self.where else f"{key}: unknown key"
+            )
+
+
+def _typed(value: Any, kind: type, where: str, low: float | None = None) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ConfigError(f"{where}: expected {kind.__name__}, got {value!r}")
+    if low is not None and not value >= low:
+        raise ConfigError(f"{where}: expected at least {low}, got {value!r}")
+    return value
+
+
+def _keywords(function: Callable, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Check values against the keyword-only arguments of function; return them typed."""
+    known = {
+        name: p
+        for name, p in inspect.signature(function).parameters.items()
+        if p.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{where}.{name}: unknown key, expected one of {', '.join(known)}")
+    for name, p in known.items():
+        if name not in values and p.default is inspect.Parameter.empty:
+            raise ConfigError(f"{where}.{name}: missing, expected {p.annotation.__name__}")
+    return {
+        name: _typed(v, known[name].annotation, f"{where}.{name}") for name, v in values.items()
+    }
+
+
+def _ladder(values: Any, where: str) -> tuple[float | None, ...]:
+    values = values if isinstance(values, list) else [values]
+    if not values:
+        raise ConfigError(f"{where}: expected at least one tolerance, got []")
+    return tuple(_typed(v, float, where, low=0.0) for v in values)
+
+
+def _peer(label: str, table: _Table, function: Callable) -> Peer:
+    tol = (
+        _ladder(table.values.pop("tol"), f"{table.where}.tol") if "tol" in table.values else (None,)
+    )
+    return Peer(label, _keywords(function, table.values, table.where), tol)
+
+
+def _case(name: str, table: _Table, dtypes: tuple[str, ...]) -> Case:
+    job = table.take("job", str)
+    if job not in JOBS:
+        raise ConfigError(f"{table.where}.job: expected one of {', '.join(JOBS)}, got {job!r}")
+    sizes, gaps, tols = table.table("sizes"), table.table("gap"), table.table("tol", {})
+    peers = table.table("peers", {})
+    labels = tuple(peers.values)
+    against = table.take("against", str, "best")
+    if against != "best" and against not in labels:
+        expected = ", ".join(("best", *labels))
+        raise ConfigError(f"{table.where}.against: expected one of {expected}, got {against!r}")
+    case = Case(
+        name=name,
+        job=job,
+        sizes=_keywords(JOBS[job].build, sizes.values, sizes.where),
+        gap={dtype: gaps.take(dtype, float, low=0.0) for dtype in dtypes},
+        tol={
+            dtype: _ladder(tols.values[dtype], f"{tols.where}.{dtype}")
+            if dtype in tols.values
+            else (None,)
+            for dtype in dtypes
+        },
+        peers=tuple(_peer(label, peers.table(label), JOBS[job].peer) for label in labels),
+        aim=table.take("aim", float, None, low=0.0),
+        against=against,
+    )
+    table.done()
+    return case
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+      ConfigError: A key is missing, unknown, or of the wrong type; the message names it.
+    """
+    try:
+        top = _Table(tomllib.loads(Path(path).read_text(encoding="utf-8")), "")
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    run, limits = top.table("run"), top.table("limits")
+    dtypes = tuple(run.take("dtypes", list))
+    if not dtypes or not set(dtypes) <= set(DTYPES):
+        raise ConfigError(f"run.dtypes: expected some of {', '.join(DTYPES)}, got {list(dtypes)}")
+    timing = Timing(
+        pairs=run.take("pairs", int, low=1),
+        min_pairs=run.take("min_pairs", int, low=1),
+        seconds=run.take("seconds", float, low=0.0),
+        pause=run.take("pause", float, low=0.0),
+        compile_aim=run.take("compile_aim", float, low=0.0),
+    )
+    imports = None
+    if "imports" in top.values:
+        table = top.table("imports")
+        imports = (table.take("repeats", int, low=1), table.take("aim", float, low=0.0))
+        table.done()
+    cases = top.table("case", {})
+    config = Config(
+        dtypes=dtypes,
+        seed=run.take("seed", int, 0, low=0),
+        platform=run.take("platform", str, None),
+        timing=timing,
+        copy_bytes=limits.take("copy_bytes", int, low=1),
+        gemm=limits.take("gemm", int, low=1),
+        imports=imports,
+        cases=tuple(_case(name, cases.table(name), dtypes) for name in tuple(cases.values)),
+    )
+    for table in (run, limits, top):
+        table.done()
+    return config

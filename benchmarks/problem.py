@@ -1,0 +1,25 @@
+"""What a family states about each of its jobs, so that the harness can run them all alike."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Job", "Problem"]
+
+
+class Problem(NamedTuple):
+    """One job at its sizes."""
+
+    arrays: tuple[np.ndarray, ...]  # what jaxml gets, placed on the device before any clock
+    fit: Callable[..., Any]  # (*arrays, tol=...) -> Fit; can be jitted
+    given: dict[str, Any]  # what the peers get
+    gap: Callable[[np.ndarray, np.ndarray], float]  # (coef, intercept) -> suboptimality
+    work: Callable[[int], tuple[float, float]]  # iterations -> (bytes, flops)
+
+
+class Job(NamedTuple):
+    """A kind of problem: its keyword-only arguments are the keys of the configuration."""
+
+    build: Callable[..., Problem]  # (rng, dtype, *, sizes) -> Problem
+    peer: Callable[..., tuple]  # (given, tol, *, options) -> (run, read)

@@ -1,0 +1,140 @@
+"""Numerical pieces shared by the families: products, sums over rows, moments, safe functions."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
+
+__all__ = [
+    "default_gap_tol", "default_tol", "matmul", "moments", "safe_norm", "safe_sqrt",
+    "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
+]  # fmt: skip
+
+T = TypeVar("T")
+
+# Products that decide the answer of a fit: never TF32 (RELIABILITY of CUDA's default is 2^-11).
+matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+BLOCK = 2**18  # numbers in a block: 1 MB in float32, which stays in cache
+SHARDS = 48  # the leading axis kept whole: any device count that divides it and n needs no reshard
+
+
+def default_tol(dtype: Any) -> float:
+    """eps^(2/3): 4e-11 in float64, 2e-5 in float32, within reach of well-scaled problems."""
+    return float(jnp.finfo(dtype).eps) ** (2 / 3)
+
+
+def default_gap_tol(dtype: Any) -> float:
+    """eps^(5/6) for a duality gap, quadratic in the error of the parameters: 9e-14, 2e-6."""
+    return float(jnp.finfo(dtype).eps) ** (5 / 6)
+
+
+def weighted_mean(values: Column, sample_weight: Column | None) -> Scalar:
+    """sum_i s_i v_i / sum_i s_i; None stands for equal weights."""
+    if sample_weight is None:
+        return total(values) / values.shape[0]
+    # Rows of weight 0 are removed rows: not even an inf there may reach the sum.
+    return total(jnp.where(sample_weight > 0, sample_weight * values, 0.0)) / total(sample_weight)
+
+
+def sum_over_rows(f: Callable[..., T], *arrays: Array) -> T:
+    """f(*arrays) for an f that is a sum over rows, block by block on a CPU.
+
+    A block stays in cache while f makes several passes over it, and no temporary as large as the
+    data is allocated. Blocks are cut inside shards: rows split over devices stay where they are,
+    and the sum becomes an all-reduce. On an accelerator the whole is one block.
+
+    Args:
+      f: Maps blocks of rows, cut alike from all arrays, to a pytree of sums over these rows.
+      arrays: Arrays whose first axis is the rows.
+    """
+    n = arrays[0].shape[0]
+    shards = math.gcd(n, SHARDS)
+    width = sum(math.prod(a.shape[1:]) for a in arrays)
+    size = _block(n // shards, max(1, BLOCK // (width * shards)))
+    count, rest = divmod(n // shards, size)
+    if count == 1 and rest == 0:
+        return f(*arrays)
+
+    def blocked(*arrays: Array) -> T:
+        split = [a.reshape(shards, n // shards, *a.shape[1:]) for a in arrays]
+
+        def block(start: Any, size: int) -> T:
+            cut = (jax.lax.dynamic_slice_in_dim(a, start, size, axis=1) for a in split)
+            return f(*(a.reshape(shards * size, *a.shape[2:]) for a in cut))
+
+        def add(i: Any, sums: T) -> T:
+            return jax.tree.map(jnp.add, sums, block(i * size, size))
+
+        nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(f, *arrays))
+        first = block(count * size, rest) if rest else nothing
+        return jax.lax.fori_loop(0, count, add, first)
+
+    return jax.lax.platform_dependent(*arrays, cpu=blocked, default=f)
+
+
+def _block(rows: int, size: int) -> int:
+    """The largest divisor of rows between size / 2 and 2 size, so that no rest is left, or size."""
+    if rows <= 2 * size:
+        return rows
+    fitting = [k for k in range(size // 2 + 1, 2 * size + 1) if rows % k == 0]
+    return max(fitting, default=size)
+
+
+def total(values: Column) -> Scalar:
+    """sum_i v_i in levels: a CPU adds in order, and a long float32 sum in order loses digits."""
+    shards = math.gcd(values.shape[0], SHARDS)
+    width = math.gcd(values.shape[0] // shards, 64)
+    return jnp.sum(jnp.sum(values.reshape(shards, -1, width), axis=1))
+
+
+def moments(X: Rows, p: Column) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """Weighted mean and standard deviation of each column, for weights p that sum to one.
+
+    In two passes, the second about the first mean: m = m_1 + E[x - m_1] and
+    v = E[(x - m_1)^2] - E[x - m_1]^2, which corrects what rounding left in m_1.
+
+    Reference: Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, eq. (1.7).
+    """
+    m_1 = sum_over_rows(lambda X, p: matmul(p, X), X, p)
+
+    def sums(X: Rows, p: Column) -> tuple[Array, Array]:
+        A = X - m_1[None, :]
+        return matmul(p, A), matmul(p, A * A)
+
+    first, second = sum_over_rows(sums, X, p)
+    return m_1 + first, jnp.sqrt(jnp.maximum(second - first**2, 0.0))
+
+
+@jax.custom_jvp
+def safe_sqrt(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """sqrt(x) for x >= 0, whose derivative at 0 is 0 instead of inf."""
+    return jnp.sqrt(x)
+
+
+@safe_sqrt.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple:
+    (x,), (dx,) = primals, tangents
+    root = safe_sqrt(x)
+    return root, jnp.where(x > 0, 0.5 / jnp.where(x > 0, root, 1.0), 0.0) * dx
+
+
+def safe_norm(x: Float[Array, "..."], axis: int | None = None) -> Float[Array, "..."]:
+    """||x||_2, whose gradient at x = 0 is 0 instead of NaN."""
+    return safe_sqrt(jnp.sum(x**2, axis=axis))
+
+
+def tree_norm(tree: PyTree) -> Scalar:
+    """The 2-norm of all entries of a pytree."""
+    return safe_sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)))
+
+
+def xlogx(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x log x for x >= 0, with value and derivative 0 at 0."""
+    positive = x > 0
+    return jnp.where(positive, x * jnp.log(jnp.where(positive, x, 1.0)), 0.0)

@@ -1,0 +1,1 @@
+"""Hand derivations, a mirror of the library: no autodiff, no helper shared with what they judge."""

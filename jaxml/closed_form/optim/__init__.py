@@ -1,0 +1,1 @@
+"""Optimizers by hand: on quadratics, and step by step."""

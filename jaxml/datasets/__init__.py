@@ -1,0 +1,12 @@
+"""Small real data sets, shipped with the package and read without a network.
+
+Example:
+  >>> from jaxml import datasets
+  >>> X, y, *_ = datasets.iris()
+  >>> X.shape, y.shape
+  ((150, 4), (150,))
+"""
+
+from jaxml.datasets.tables import Dataset, breast_cancer, diabetes, digits, iris, wine
+
+__all__ = ["Dataset", "breast_cancer", "diabetes", "digits", "iris", "wine"]

@@ -1,0 +1,30 @@
+"""The topics this version claims: each needs at least one case in the registry."""
+
+__all__ = ["TOPICS"]
+
+TOPICS = {
+    "logistic": "binary cross-entropy is minus the mean Bernoulli log-likelihood; gradient, "
+    "Hessian, standard errors; finite for scores up to 1e4",
+    "softmax-regression": "two-class softmax is logistic regression; gradient X'(S - Y)/N; the "
+    "Hessian is singular along the shift of all scores",
+    "normal-equation": "the solution, the minimum-norm answer, cond(X'X) = cond(X)^2, variance "
+    "inflation 1/(1 - R_j^2); ridge restores rank",
+    "l1-l2": "lasso's subgradient conditions and duality gap; ridge shrinks by s^2/(s^2 + n l2); "
+    "the soft threshold is the prox of the L1 norm",
+    "bayesian-regularization": "L2 is a Gaussian prior, L1 a Laplace prior, with the map from "
+    "prior scale to penalty; the posterior's mode is the ridge or lasso"
+    " solution",
+    "mse-classification": "squared error after a sigmoid is not convex and its gradient vanishes "
+    "where the prediction is most wrong",
+    "convexity": "each loss and penalty is classified, with a certificate or a witness",
+    "strong-convexity": "l2 shifts every eigenvalue of the Hessian; the rate (1 - mu/L)^t",
+    "gradient-descent": "on a quadratic the error is (I - lr H)^t times the first; stable for lr <"
+    " 2/L",
+    "momentum": "velocity update; the companion matrix of each eigenvalue",
+    "adam": "bias correction; the trajectory written out",
+    "sgd": "mini-batch gradients are unbiased; their variance falls as 1/B, with the finite-"
+    "population correction",
+    "class-weight": "weights n/(K n_c) equal replicated rows; the gradient is the weighted sum",
+    "kfold": "folds partition the rows; weights as masks equal refits on subsets",
+    "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
+}

@@ -1,0 +1,1 @@
+"""The tests of jaxml, laid out like the package."""

@@ -1,0 +1,41 @@
+"""Settings shared by all tests: float64 available, no silent broadcasting, examples repeatable."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Tests do not plot to a screen and do not grab the whole of a GPU's memory per worker.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# The workers compile the same fits: one compiles, the others read, for as long as the run lasts.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache = tempfile.mkdtemp(prefix="jaxml-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    atexit.register(shutil.rmtree, _cache, ignore_errors=True)
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Compilation makes the first example of a shape slow: no deadline. Failures must repeat.
+hypothesis.settings.register_profile(
+    "jaxml", derandomize=True, deadline=None, max_examples=15, database=None, print_blob=False
+)
+hypothesis.settings.load_profile("jaxml")
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> jax.Array:
+    """A key of its own for each test, the same in every run."""
+    seed = sum(ord(c) * (i + 1) for i, c in enumerate(request.node.nodeid))
+    return jax.random.key(seed % 2**31)
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> np.random.Generator:
+    """A NumPy generator of its own for each test, the same in every run."""
+    return np.random.default_rng([ord(c) for c in request.node.name])

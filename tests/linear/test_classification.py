@@ -1,0 +1,269 @@
+"""Logistic and softmax regression: separation, missing classes, extremes and identities."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxml import Code
+from jaxml.linear import logistic, softmax
+
+LINE = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+
+
+def code(fit):
+    """The code of a fit as a Code."""
+    return Code(int(fit.info.code))
+
+
+def _overlapping(rng, n=60, d=3, k=3):
+    X = rng.normal(size=(n, d))
+    y = np.argmax(X @ rng.normal(size=(d, k)) + rng.gumbel(size=(n, k)), axis=1)
+    y[:k] = np.arange(k)
+    return X, y
+
+
+SEPARABLE = {
+    "line": (LINE, [0, 0, 1, 1]),
+    "plane": (np.array([[0.0, 0], [1, 0], [0, 1], [3, 3], [4, 3], [3, 4]]), [0, 0, 0, 1, 1, 1]),
+    "far": (1e6 + 1e3 * LINE, [0, 0, 1, 1]),
+    # Only in the limit: the two points at 0 keep different labels.
+    "quasi": (np.array([[-2.0], [-1.0], [0.0], [0.0], [1.0], [2.0]]), [0, 0, 0, 1, 1, 1]),
+    "wide": (np.eye(5), [0, 1, 0, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("case", SEPARABLE)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_separable_classes_have_no_minimizer(case, dtype):
+    X, y = SEPARABLE[case]
+    X, y = X.astype(dtype), np.array(y)
+    assert code(logistic.fit(X, y)) is Code.DEGENERATE
+    assert code(softmax.fit(X, y, n_classes=2)) is Code.DEGENERATE
+    # A little penalty gives the problem an answer again.
+    if case != "far":
+        assert code(logistic.fit(X, y, l2=0.1)) is Code.CONVERGED
+        assert code(softmax.fit(X, y, n_classes=2, l2=0.1)) is Code.CONVERGED
+
+
+def test_separation_is_judged_on_the_rows_that_weigh(rng):
+    X, y = np.vstack([LINE, [[0.5]]]), np.array([0, 0, 1, 1, 0])  # the last row overlaps
+    X = np.vstack([X, [[-1.5]]])
+    y = np.append(y, 1)
+    s = np.ones(6)
+    assert code(logistic.fit(X, y, sample_weight=s)) is Code.CONVERGED
+    s[4:] = 0.0
+    assert code(logistic.fit(X, y, sample_weight=s)) is Code.DEGENERATE
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs", "proximal"])
+def test_overlapping_classes_are_never_called_separable(solver):
+    for seed in range(5):
+        if solver != "proximal":
+            X, y = _overlapping(np.random.default_rng(seed), k=2)
+            assert code(logistic.fit(X, y, solver=solver, tol=1e-8)) is Code.CONVERGED
+        if solver != "newton":
+            X, y = _overlapping(np.random.default_rng(seed), k=3)
+            assert code(softmax.fit(X, y, n_classes=3, solver=solver, tol=1e-8)) is Code.CONVERGED
+
+
+def test_three_classes_of_which_one_is_separable(rng):
+    X, y = _overlapping(rng, k=2)
+    X = np.vstack([X, X[:5] + np.array([100.0, 0, 0])])
+    y = np.append(y, np.full(5, 2))
+    assert code(softmax.fit(X, y, n_classes=3)) is Code.DEGENERATE
+    assert code(softmax.fit(X, y, n_classes=3, l2=1e-2)) is Code.CONVERGED
+
+
+def test_one_class_only():
+    y = np.ones(4, int)
+    with pytest.raises(ValueError, match="1 class"):
+        logistic.fit(LINE, y, l2=0.1)
+    with pytest.raises(ValueError, match="1 class"):
+        softmax.fit(LINE, y, n_classes=3, l2=0.1)
+    assert code(jax.jit(lambda y: logistic.fit(LINE, y, l2=0.1))(y)) is Code.BAD_LABELS
+    assert code(jax.jit(lambda y: softmax.fit(LINE, y, n_classes=3, l2=0.1))(y)) is Code.BAD_LABELS
+    # The same if the weights remove the other class.
+    s = np.array([0.0, 0.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="1 class"):
+        logistic.fit(LINE, [0, 0, 1, 1], sample_weight=s, l2=0.1)
+    got = jax.jit(lambda s: logistic.fit(LINE, jnp.array([0, 0, 1, 1]), sample_weight=s, l2=0.1))(s)
+    assert code(got) is Code.BAD_LABELS
+
+
+@pytest.mark.parametrize("bad", [-1, 3])
+def test_labels_out_of_range(bad):
+    y = np.array([0, 1, 2, bad])
+    with pytest.raises(ValueError, match=r"class label outside 0..2"):
+        softmax.fit(LINE, y, n_classes=3, l2=0.1)
+    assert code(jax.jit(lambda y: softmax.fit(LINE, y, n_classes=3, l2=0.1))(y)) is Code.BAD_LABELS
+    y = np.array([0, 1, 0, bad])
+    with pytest.raises(ValueError, match=r"class label outside 0..1"):
+        logistic.fit(LINE, y, l2=0.1)
+    assert code(jax.jit(lambda y: logistic.fit(LINE, y, l2=0.1))(y)) is Code.BAD_LABELS
+
+
+def test_n_classes_is_static_and_at_least_two():
+    with pytest.raises(ValueError, match="n_classes must be >= 2: got 1"):
+        softmax.fit(LINE, [0, 0, 0, 0], n_classes=1, l2=0.1)
+    with pytest.raises(TypeError, match="n_classes is static and must be an integer"):
+        softmax.fit(LINE, [0, 1, 0, 1], n_classes=2.0, l2=0.1)
+
+
+def test_a_class_without_rows_is_handled(rng):
+    X, y = _overlapping(rng, k=2)
+    fit = softmax.fit(X, y, n_classes=4, l2=0.1)
+    # Its intercept has no minimum: the loss falls for ever as it sinks.
+    assert code(fit) in (Code.BAD_LABELS, Code.DEGENERATE)
+
+
+def test_two_class_softmax_is_logistic(rng):
+    X, y = _overlapping(rng, k=2)
+    for l2 in (0.05, 1.0):
+        two = softmax.fit(X, y, n_classes=2, l2=l2, tol=1e-13).params
+        one = logistic.fit(X, y, l2=l2 / 2, tol=1e-13).params
+        np.testing.assert_allclose(two.coef[:, 1] - two.coef[:, 0], one.coef, rtol=1e-11)
+        np.testing.assert_allclose(two.intercept[1] - two.intercept[0], one.intercept, rtol=1e-11)
+        np.testing.assert_allclose(two.coef.sum(axis=1), 0.0, atol=1e-12)
+        np.testing.assert_allclose(two.intercept.sum(), 0.0, atol=1e-12)
+
+
+def test_probabilities_labels_and_scores_agree(rng):
+    X, y = _overlapping(rng, k=2)
+    params = logistic.fit(X, y, l2=0.1).params
+    z = np.asarray(logistic.decision_function(params, X))
+    np.testing.assert_allclose(z, X @ params.coef + params.intercept, rtol=1e-13)
+    p = np.asarray(logistic.predict_proba(params, X))
+    np.testing.assert_allclose(p, 1 / (1 + np.exp(-z)), rtol=1e-13)
+    labels = np.asarray(logistic.predict(params, X))
+    np.testing.assert_array_equal(labels, (p > 0.5).astype(int))
+    assert labels.dtype == np.int32
+    X, y = _overlapping(rng, k=4)
+    params = softmax.fit(X, y, n_classes=4, l2=0.1).params
+    z = np.asarray(softmax.decision_function(params, X))
+    P = np.asarray(softmax.predict_proba(params, X))
+    assert P.shape == z.shape == (60, 4)
+    np.testing.assert_allclose(P, np.exp(z) / np.exp(z).sum(1, keepdims=True), rtol=1e-12)
+    np.testing.assert_array_equal(softmax.predict(params, X), P.argmax(1))
+
+
+def test_probabilities_of_huge_scores():
+    params = logistic.Params(jnp.array([1.0]), jnp.array(0.0))
+    z = np.array([[-1e4], [-745.0], [0.0], [1e4]])
+    p = np.asarray(logistic.predict_proba(params, z))
+    assert p[0] == 0.0
+    assert p[2] == 0.5
+    assert p[3] == 1.0
+    params = softmax.Params(jnp.array([[1.0, 0.0, -1.0]]), jnp.zeros(3))
+    P = np.asarray(softmax.predict_proba(params, z))
+    np.testing.assert_allclose(P.sum(1), 1.0, rtol=1e-15)
+    np.testing.assert_array_equal(P[[0, 3]], [[0, 0, 1], [1, 0, 0]])
+
+
+def test_wide_data_with_a_vanishing_penalty(rng):
+    X, y = _overlapping(rng, n=15, d=30, k=2)
+    for l2 in (1e-2, 1e-6, 1e-10):
+        fit = logistic.fit(X, y, l2=l2)
+        assert code(fit) is Code.CONVERGED
+        z = X @ np.asarray(fit.params.coef) + float(fit.params.intercept)
+        p = 1 / (1 + np.exp(-z))
+        g = X.T @ (p - y) / 15 + l2 * np.asarray(fit.params.coef)
+        assert np.abs(g).max() < 1e-8
+
+
+@pytest.mark.parametrize("top", [1e100, 1e150, 1e300])
+def test_huge_features_end_within_max_iter_with_a_code(top, rng):
+    X, y = _overlapping(rng, k=2)
+    fit = logistic.fit(X * top, y, l2=1.0, max_iter=50)
+    assert int(fit.info.n_iter) <= 50
+    if code(fit) is Code.CONVERGED:
+        free = logistic.fit(X, y)  # the penalty is nothing beside such columns
+        np.testing.assert_allclose(fit.params.coef * top, free.params.coef, rtol=1e-6)
+    else:
+        assert code(fit) in (Code.MAX_ITER, Code.LINE_SEARCH_FAILED, Code.DIVERGED)
+
+
+def test_unscaled_breast_cancer_reaches_the_optimum():
+    from scipy import optimize
+    from sklearn.datasets import load_breast_cancer
+
+    X, y = load_breast_cancer(return_X_y=True)
+    l2 = 1e-3
+    fit = logistic.fit(X, y, l2=l2)
+    assert code(fit) is Code.CONVERGED
+    D = np.column_stack([X, np.ones(len(y))])
+    mask = np.append(np.ones(30), 0.0)
+
+    def J(t):
+        z = D @ t
+        return np.mean(np.logaddexp(0, z) - y * z) + 0.5 * l2 * (mask * t) @ t
+
+    def slope(t):
+        p = 0.5 * (1 + np.tanh(0.5 * (D @ t)))
+        return D.T @ (p - y) / len(y) + l2 * mask * t
+
+    def hessian(t):
+        p = 0.5 * (1 + np.tanh(0.5 * (D @ t)))
+        return D.T @ ((p * (1 - p))[:, None] * D) / len(y) + l2 * np.diag(mask)
+
+    t = np.append(fit.params.coef, fit.params.intercept)
+    best = optimize.minimize(J, np.zeros(31), jac=slope, hess=hessian, method="trust-exact",
+                             options={"gtol": 1e-10, "maxiter": 1000})  # fmt: skip
+    assert J(t) <= best.fun * (1 + 1e-8)
+    assert np.abs(np.linalg.solve(hessian(t), slope(t)) @ slope(t)) < 1e-14
+
+
+def test_balanced_weights_are_class_weights(rng):
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = _overlapping(rng, n=90, k=3)
+    s = (len(y) / (3 * np.bincount(y)))[y]
+    got = softmax.fit(X, y, n_classes=3, l2=0.05, sample_weight=s, tol=1e-12).params
+    peer = LogisticRegression(
+        C=1 / (s.sum() * 0.05), class_weight="balanced", tol=1e-12, max_iter=10**4,
+        solver="newton-cg",
+    ).fit(X, y)  # fmt: skip
+    np.testing.assert_allclose(np.asarray(got.coef).T, peer.coef_, atol=1e-6)
+    np.testing.assert_allclose(got.intercept, peer.intercept_ - peer.intercept_.mean(), atol=1e-6)
+
+
+def test_l1_removes_coefficients_exactly_and_matches_scikit_learn(rng):
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = _overlapping(rng, n=80, d=8, k=2)
+    for l1 in (0.01, 0.08):
+        fit = logistic.fit(X, y, l1=l1, tol=1e-11)
+        assert code(fit) is Code.CONVERGED
+        w, b = np.asarray(fit.params.coef), float(fit.params.intercept)
+        p = 1 / (1 + np.exp(-(X @ w + b)))
+        g = X.T @ (p - y) / 80
+        assert abs((p - y).mean()) < 1e-6
+        np.testing.assert_allclose(g[w != 0], -l1 * np.sign(w[w != 0]), atol=1e-6)
+        assert np.abs(g).max() <= l1 + 1e-6
+        peer = LogisticRegression(
+            C=1 / (80 * l1), l1_ratio=1.0, solver="saga", tol=1e-12, max_iter=10**5
+        ).fit(X, y)
+        np.testing.assert_allclose(w, peer.coef_[0], atol=1e-5)
+    assert np.count_nonzero(w) < 8
+    # From a penalty on that makes 0 optimal, all are exactly 0.
+    share = y.mean()
+    l1 = np.abs(X.T @ (share - y)).max() / 80
+    zero = logistic.fit(X, y, l1=l1 * (1 + 1e-9))
+    assert (np.asarray(zero.params.coef) == 0.0).all()
+    np.testing.assert_allclose(zero.params.intercept, np.log(share / (1 - share)), rtol=1e-9)
+
+
+def test_softmax_with_l1_meets_its_conditions(rng):
+    X, y = _overlapping(rng, n=80, d=6, k=3)
+    l1, l2 = 0.04, 0.02
+    fit = softmax.fit(X, y, n_classes=3, l1=l1, l2=l2, tol=1e-11)
+    assert code(fit) is Code.CONVERGED
+    w, b = np.asarray(fit.params.coef), np.asarray(fit.params.intercept)
+    z = X @ w + b
+    P = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    R = P - np.eye(3)[y]
+    g = X.T @ R / 80 + l2 * w
+    assert np.abs(R.mean(0)).max() < 1e-6
+    np.testing.assert_allclose(g[w != 0], -l1 * np.sign(w[w != 0]), atol=1e-6)
+    assert np.abs(g).max() <= l1 + 1e-6
+    assert 0 < np.count_nonzero(w) < 18
