@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
-    "default_gap_tol", "default_tol", "matmul", "moments", "safe_norm", "safe_sqrt",
+    "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "one_at_a_time", "safe_norm", "safe_sqrt",
     "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
 ]  # fmt: skip
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 # Products that decide the answer of a fit: never TF32 (RELIABILITY of CUDA's default is 2^-11).
 matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
-BLOCK = 2**18  # numbers in a block: 1 MB in float32, which stays in cache
+BLOCK = 2**17  # numbers in a block: 1 MB in float64, so that two blocks stay in cache
 SHARDS = 48  # the leading axis kept whole: any device count that divides it and n needs no reshard
 
 
@@ -42,7 +42,7 @@ def weighted_mean(values: Column, sample_weight: Column | None) -> Scalar:
     return total(jnp.where(sample_weight > 0, sample_weight * values, 0.0)) / total(sample_weight)
 
 
-def sum_over_rows(f: Callable[..., T], *arrays: Array) -> T:
+def sum_over_rows(f: Callable[..., T], *arrays: Array, share: Scalar | None = None) -> T:
     """f(*arrays) for an f that is a sum over rows, block by block on a CPU.
 
     A block stays in cache while f makes several passes over it, and no temporary as large as the
@@ -52,14 +52,16 @@ def sum_over_rows(f: Callable[..., T], *arrays: Array) -> T:
     Args:
       f: Maps blocks of rows, cut alike from all arrays, to a pytree of sums over these rows.
       arrays: Arrays whose first axis is the rows.
+      share: In (0, 1]; the part of the blocks that a CPU takes, spread over the rows. An
+        accelerator takes all.
     """
+    shards, size, count, rest = blocks(*arrays)
     n = arrays[0].shape[0]
-    shards = math.gcd(n, SHARDS)
-    width = sum(math.prod(a.shape[1:]) for a in arrays)
-    size = _block(n // shards, max(1, BLOCK // (width * shards)))
-    count, rest = divmod(n // shards, size)
     if count == 1 and rest == 0:
         return f(*arrays)
+    # Blocks are taken in an order of which every beginning is spread over all.
+    stride = next(k for k in range(round(0.618 * count) or 1, 0, -1) if math.gcd(k, count) == 1)
+    taken = count if share is None else jnp.ceil(share * count).astype(jnp.int32)
 
     def blocked(*arrays: Array) -> T:
         split = [a.reshape(shards, n // shards, *a.shape[1:]) for a in arrays]
@@ -69,13 +71,55 @@ def sum_over_rows(f: Callable[..., T], *arrays: Array) -> T:
             return f(*(a.reshape(shards * size, *a.shape[2:]) for a in cut))
 
         def add(i: Any, sums: T) -> T:
-            return jax.tree.map(jnp.add, sums, block(i * size, size))
+            return jax.tree.map(jnp.add, sums, block(i * stride % count * size, size))
 
         nothing = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(f, *arrays))
         first = block(count * size, rest) if rest else nothing
-        return jax.lax.fori_loop(0, count, add, first)
+        return jax.lax.fori_loop(0, taken, add, first)
 
     return jax.lax.platform_dependent(*arrays, cpu=blocked, default=f)
+
+
+def one_at_a_time(f: Callable[..., T]) -> Callable[..., T]:
+    """f whose lanes under vmap run in turn on a CPU, each as long as it needs; else together.
+
+    For loops of many small steps, where lanes in lockstep would wait for the slowest of them.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def once(*args: Any) -> T:
+        return f(*args)
+
+    @once.def_vmap
+    def _(size: int, batched: list, *args: Any) -> tuple[T, Any]:
+        leaves, tree = jax.tree.flatten(args)
+        lanes = jax.tree.leaves(batched)
+
+        def call(fun: Callable[..., T], mapped: list, leaves: list) -> T:
+            taken = iter(mapped)
+            return fun(*tree.unflatten([next(taken) if b else leaf for b, leaf in zip(lanes, leaves)]))
+
+        def in_turn(*leaves: Array) -> T:
+            mapped = [leaf for leaf, b in zip(leaves, lanes, strict=True) if b]
+            return jax.lax.map(lambda mapped: call(once, mapped, leaves), mapped)
+
+        def together(*leaves: Array) -> T:
+            mapped = [leaf for leaf, b in zip(leaves, lanes, strict=True) if b]
+            return jax.vmap(lambda mapped: call(f, mapped, leaves))(mapped)
+
+        out = jax.lax.platform_dependent(*leaves, cpu=in_turn, default=together)
+        return out, jax.tree.map(lambda _: True, out)
+
+    return once
+
+
+def blocks(*arrays: Array) -> tuple[int, int, int, int]:
+    """How rows are cut: the number of shards, the rows of a block in each, blocks, rows left."""
+    rows = arrays[0].shape[0]
+    shards = math.gcd(rows, SHARDS)
+    width = sum(math.prod(a.shape[1:]) for a in arrays)
+    size = _block(rows // shards, max(1, BLOCK // (width * shards)))
+    return shards, size, *divmod(rows // shards, size)
 
 
 def _block(rows: int, size: int) -> int:
@@ -89,8 +133,10 @@ def _block(rows: int, size: int) -> int:
 def total(values: Column) -> Scalar:
     """sum_i v_i in levels: a CPU adds in order, and a long float32 sum in order loses digits."""
     shards = math.gcd(values.shape[0], SHARDS)
-    width = math.gcd(values.shape[0] // shards, 64)
-    return jnp.sum(jnp.sum(values.reshape(shards, -1, width), axis=1))
+    rows = values.shape[0] // shards
+    width = math.isqrt(rows - 1) + 1 if rows else 0
+    padded = jnp.pad(values.reshape(shards, rows), ((0, 0), (0, width**2 - rows)))
+    return jnp.sum(jnp.sum(jnp.sum(padded.reshape(shards, width, width), axis=1), axis=1))
 
 
 def moments(X: Rows, p: Column) -> tuple[Float[Array, " d"], Float[Array, " d"]]:

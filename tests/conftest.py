@@ -28,6 +28,13 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("jaxml")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Drop compiled programs after each file: a process may hold 65530 memory maps on Linux."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key(request: pytest.FixtureRequest) -> jax.Array:
     """A key of its own for each test, the same in every run."""

@@ -4,14 +4,15 @@ Every solver works on a = x - c, where c is a column mean: z = a'w + v with v = 
 the data serves, since v absorbs it exactly. Without an intercept c = 0.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxml import _check, penalties
-from jaxml._loop import Code
-from jaxml._numerics import matmul, sum_over_rows
+from jaxml._loop import Code, iterate
+from jaxml._numerics import SHARDS, matmul, sum_over_rows, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar
 
 __all__ = [
@@ -29,7 +30,10 @@ __all__ = [
     "schur",
     "score",
     "spread",
+    "weigh",
 ]  # fmt: skip
+
+SAMPLE = 4096  # rows that are enough for a center
 
 
 class Params(NamedTuple):
@@ -47,10 +51,9 @@ class Normal(NamedTuple):
     mass: Scalar  # M = sum_i D_i
 
     @classmethod
-    def of(cls, A: Rows, D: Column) -> "Normal":
-        """Sum over the rows of one block."""
-        DA = D[:, None] * A
-        return cls(matmul(A.T, DA), jnp.sum(DA, axis=0), jnp.sum(D))
+    def of(cls, root: Column, B: Rows) -> "Normal":
+        """Sum over the rows of one block, given as root_i = D_i^(1/2) and b_i = root_i a_i."""
+        return cls(matmul(B.T, B), matmul(root, B), total(root**2))
 
 
 def score(params: Params, X: Rows) -> Column | Float[Array, "n k"]:
@@ -95,22 +98,40 @@ def penalty(w: Array, l1: Real, l2: Real) -> Scalar:
     return l1 * penalties.l1(w) + l2 * penalties.l2(w)
 
 
+def weigh(X: Rows, D: Column, c: Float[Array, " d"]) -> tuple[Column, Rows]:
+    """Return D^(1/2) and D^(1/2) (X - c), whose product with itself costs less than A'(D A)."""
+    root = jnp.sqrt(D)
+    return root, root[:, None] * (X - c[None, :])
+
+
 def center(X: Rows, s: Column, *, fit_intercept: bool) -> Float[Array, " d"]:
-    """c: the plain mean of the rows of positive weight, 0 without an intercept."""
+    """c: the plain mean of a sample of the rows of positive weight, 0 without an intercept.
+
+    A mean of k of n rows is within (n/k)^(1/2) sd of the mean of all, whatever rows they are.
+    """
     if not fit_intercept:
         return jnp.zeros(X.shape[1], X.dtype)
+    n, d = X.shape
     counted = (s > 0).astype(X.dtype)
-    # Block by block: a masked copy of X would cost more than all the rest of a ridge fit.
-    sums = sum_over_rows(lambda X, counted: matmul(counted, X), X, counted)
-    return sums / jnp.maximum(jnp.sum(counted), 1)
+
+    def mean(X: Rows, counted: Column) -> Array:
+        return matmul(counted, X) / jnp.maximum(jnp.sum(counted), 1)
+
+    shards = math.gcd(n, SHARDS)
+    stride = n // max(SAMPLE, shards)
+    if stride < 2:
+        return mean(X, counted)
+    rows = X.reshape(shards, n // shards, d)[:, ::stride].reshape(-1, d)
+    sample = counted.reshape(shards, n // shards)[:, ::stride].reshape(-1)
+    return jax.lax.cond(sample.any(), lambda *_: mean(rows, sample), mean, X, counted)
 
 
 def spread(X: Rows, p: Column, c: Float[Array, " d"], *, fit_intercept: bool) -> Array:
     """Weighted standard deviation of each column (root mean square without an intercept)."""
 
     def sums(X: Rows, p: Column) -> tuple[Array, Array]:
-        A = X - c[None, :]
-        return matmul(p, A), matmul(p, A * A)
+        root, B = weigh(X, p, c)
+        return matmul(root, B), jnp.sum(B * B, axis=0)
 
     first, second = sum_over_rows(sums, X, p)
     return deviation(second - first**2 if fit_intercept else second, c)
@@ -168,10 +189,14 @@ def inverse(normal: Normal, l2: Real, *, fit_intercept: bool):
     """
     C, scale, m, M = scaled(normal, l2, fit_intercept=fit_intercept)
     d, eps = m.shape[0], jnp.finfo(m.dtype).eps
-    L = jnp.linalg.cholesky(C)
-    # Rounding in a sum over rows perturbs C by more than eps: the rescue must exceed that.
-    rescue = jnp.linalg.cholesky(C + 100 * d * eps * jnp.eye(d, dtype=m.dtype))
-    L = jnp.where(jnp.isfinite(L).all(), L, rescue)
+    # Rounding in a sum over rows perturbs C by more than eps: the rescue must exceed that. A loop,
+    # since under vmap a cond would always factor twice.
+    L, _ = iterate(
+        lambda _: jnp.linalg.cholesky(C + 100 * d * eps * jnp.eye(d, dtype=m.dtype)),
+        jnp.linalg.cholesky(C),
+        stop=lambda L: jnp.isfinite(L).all(),
+        max_iter=1,
+    )
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:
         d_w = scale * jax.scipy.linalg.cho_solve((L, True), scale * (g_w - m / M * g_v))

@@ -58,7 +58,7 @@ def logistic_gap(
 
     f*(-theta) = sum_i p_i [q_i log q_i + (1 - q_i) log(1 - q_i)],  q_i = y_i - theta_i / p_i
     """
-    X, y, p, c, _, l1, l2 = problem
+    X, y, p, c, _, l1, l2, _ = problem
 
     def residuals(A: Rows, y: Column, p: Column) -> tuple[Column, Column]:
         z = matmul(A, w) + v

@@ -81,7 +81,7 @@ def whitening(
     if d > WHITENING_LIMIT:
         sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
         return Whitening(jax.lax.rsqrt(bound * jnp.where(sd > 0, sd, 1.0) ** 2 + l2), None)
-    normal = sum_over_rows(lambda X, p: Normal.of(X - c[None, :], p), X, p)
+    normal = sum_over_rows(lambda X, p: Normal.of(*_affine.weigh(X, p, c)), X, p)
     normal = jax.tree.map(lambda leaf: bound * leaf, normal)
     C, scale, _, _ = _affine.scaled(normal, l2, fit_intercept=fit_intercept)
     # A floor under the flattest directions: T must not amplify their rounding.
@@ -111,7 +111,7 @@ def minimize(
     *,
     residual: Callable[[Array, Scalar, tuple[Array, Array]], Scalar],
     tol: Scalar,
-    max_iter: int,
+    max_iter: int | Array,
 ) -> tuple[Point, Int[Array, ""], Bool[Array, ""]]:
     """Return the best point, the number of passes, and whether progress ended above tol.
 

@@ -4,7 +4,7 @@
     direction: argmin_(dw, dv) g'd + 1/2 d'H d + l1 ||w + dw||_1,  H = [[G + l2 I, m], [m', M]]
 
 G, m, M are the second-order sums with weights p_i l''(z_i). While a step shrinks the residual
-tenfold the last H is used again, since a gradient costs a fraction of it.
+tenfold, or enough to end with the next, the last H is used again: a gradient costs a fraction of it.
 
 Reference: Lee, Sun, Saunders (2014), Proximal Newton-type methods, algorithm 1; Shamanskii (1967)
 for steps with a kept Hessian.
@@ -15,30 +15,21 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxml._loop import iterate
-from jaxml._numerics import matmul, sum_over_rows, total
+from jaxml._numerics import matmul, total
 from jaxml._typing import Array, Bool, Column, Float, Int, Rows, Scalar
 from jaxml.linear import _affine
 from jaxml.linear._affine import Normal, divide
+from jaxml.linear._problem import Problem
 from jaxml.optim.coordinate import coordinate_descent, solve_on_support
 
-__all__ = ["Problem", "State", "minimize"]
+__all__ = ["State", "first_order", "gradient_residual", "minimize", "pieces"]
 
 SMALLEST_STEP = 2.0**-12
+TABLE = 2**20  # numbers in a table of products that stays in cache
 KEEP = 0.1  # the Hessian is kept while the residual falls at least by this factor
-
-
-class Problem(NamedTuple):
-    """Data, weights and penalties about a center."""
-
-    X: Rows
-    y: Column
-    p: Column  # weights that sum to one
-    c: Float[Array, " d"]  # center
-    sd: Float[Array, " d"]  # spread of the columns, which makes the residual scale-free
-    l1: Scalar
-    l2: Scalar
 
 
 class State(NamedTuple):
@@ -69,22 +60,51 @@ def pieces(loss: Callable, z: Column, y: Column) -> tuple[Column, Column, Column
     return l, dl, d2l
 
 
+def table_of(problem: Problem) -> Float[Array, "n q"] | None:
+    """The products a_j a_k, j <= k, of each row, where they are few: then D'table has G in it.
+
+    Many fits to the same rows, as in a grid of penalties, take their G in one product.
+    """
+    n, d = problem.X.shape
+    if n * d * d > TABLE:
+        return None
+    A = problem.X - problem.c[None, :]
+    j, k = np.triu_indices(d)
+    return A[:, j] * A[:, k]
+
+
+def all_orders(
+    loss: Callable, problem: Problem, table: Array, w: Array, v: Scalar, *, fit_intercept: bool
+) -> tuple[Scalar, tuple[Array, Scalar], Normal]:
+    """J, the gradient of its smooth part, and G, m, M at (w, v), from the table."""
+    X, y, p, c, _, l1, l2, _ = problem
+    A = X - c[None, :]
+    l, dl, d2l = pieces(loss, matmul(A, w) + v, y)
+    D, d = p * d2l, c.shape[0]
+    place = np.zeros((d, d), int)
+    place[np.triu_indices(d)] = np.arange(table.shape[1])
+    G = matmul(D, table)[np.maximum(place, place.T)]
+    g_v = total(p * dl) if fit_intercept else jnp.zeros_like(v)
+    J = total(jnp.where(p > 0, p * l, 0.0)) + _affine.penalty(w, l1, l2)
+    return J, (matmul(p * dl, A) + l2 * w, g_v), Normal(G, matmul(D, A), total(D))
+
+
 def second_order(loss: Callable, problem: Problem, w: Array, v: Scalar) -> Normal:
     """The sums G, m, M at (w, v)."""
     c = problem.c
 
     def sums(X: Rows, y: Column, p: Column) -> Normal:
-        A = X - c[None, :]
-        return Normal.of(A, p * pieces(loss, matmul(A, w) + v, y)[2])
+        z = matmul(X - c[None, :], w) + v
+        return Normal.of(*_affine.weigh(X, p * pieces(loss, z, y)[2], c))
 
-    return sum_over_rows(sums, problem.X, problem.y, problem.p)
+    return problem.mean(sums)
 
 
 def first_order(
     loss: Callable, problem: Problem, w: Array, v: Scalar, *, fit_intercept: bool
 ) -> tuple[Scalar, tuple[Array, Scalar]]:
     """J and the gradient of its smooth part at (w, v)."""
-    _, _, _, c, _, l1, l2 = problem
+    c, l1, l2 = problem.c, problem.l1, problem.l2
 
     def sums(X: Rows, y: Column, p: Column) -> tuple[Scalar, Array, Scalar]:
         A = X - c[None, :]
@@ -92,7 +112,7 @@ def first_order(
         l = jnp.where(p > 0, p * l, 0.0)
         return total(l), matmul(p * dl, A), total(p * dl)
 
-    J, g_w, g_v = sum_over_rows(sums, problem.X, problem.y, problem.p)
+    J, g_w, g_v = problem.mean(sums)
     g_v = g_v if fit_intercept else jnp.zeros_like(g_v)
     return J + _affine.penalty(w, l1, l2), (g_w + l2 * w, g_v)
 
@@ -113,7 +133,7 @@ def minimize(
     tol: Scalar,
     sparse: bool,
     fit_intercept: bool,
-    max_iter: int,
+    max_iter: int | Array,
 ) -> tuple[State, Int[Array, ""], Bool[Array, ""]]:
     """Return the last state, the number of steps, and whether the line search failed.
 
@@ -128,9 +148,14 @@ def minimize(
       max_iter: Bound on the steps.
     """
     l1, l2 = problem.l1, problem.l2
+    table = table_of(problem)
 
     def evaluate(w: Array, v: Scalar, normal: Normal) -> State:
-        J, gradient = first_order(loss, problem, w, v, fit_intercept=fit_intercept)
+        if table is None:
+            J, gradient = first_order(loss, problem, w, v, fit_intercept=fit_intercept)
+        else:
+            everything = all_orders(loss, problem, table, w, v, fit_intercept=fit_intercept)
+            J, gradient, normal = everything
         no, one = jnp.array(False), jnp.ones((), w.dtype)
         state = State(w, v, gradient, J, J, normal, no, no, one, (jnp.zeros_like(w), 0 * v), no, J)
         return state._replace(residual=residual(state))
@@ -151,11 +176,13 @@ def minimize(
         return d_w, d_v
 
     def step(state: State) -> State:
-        normal = jax.lax.cond(
-            state.keep | state.fresh,
-            lambda: state.normal,
-            lambda: second_order(loss, problem, state.w, state.v),
-        )
+        normal = state.normal
+        if table is None:
+            normal = jax.lax.cond(
+                state.keep | state.fresh,
+                lambda: normal,
+                lambda: second_order(loss, problem, state.w, state.v),
+            )
         d_w, d_v = direction(state, normal)
         g_w, g_v = state.gradient
         moved = (state.t * d_w, state.t * d_v)
@@ -171,7 +198,11 @@ def minimize(
             closer = closer | ((state.residual <= tol) & (new.residual <= tol))
         taken = jnp.where(flat, closer, lower)
         taken = taken & jnp.isfinite(new.residual)
-        new = new._replace(keep=(new.residual <= KEEP * state.residual) & (state.t == 1.0))
+        # A last step beyond tol, which makes w exact, needs the Hessian there.
+        rate = new.residual / state.residual
+        fast = (rate <= KEEP) | ((rate < 0.5) & (rate * new.residual <= tol))
+        keep = fast & (state.t == 1.0) & (new.residual > tol) & (table is None)
+        new = new._replace(keep=keep)
         # A refused step from a kept Hessian is tried again with its own, else shortened.
         exact = ~state.keep
         retry = state._replace(

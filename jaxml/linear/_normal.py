@@ -51,14 +51,18 @@ class _State(NamedTuple):
 def solve(
     X: Rows, y: Column, s: Column, l2: Real, tol: Real, *, fit_intercept: bool
 ) -> tuple[Solution, Normal]:
-    """Solve by a scaled Cholesky factorization and refine until residual <= tol or no gain."""
+    """Solve by a scaled Cholesky factorization and refine until residual <= tol, rounding or no gain."""
     p = s / s.sum()
     c = _affine.center(X, s, fit_intercept=fit_intercept)
     c_y = jnp.mean(y) if fit_intercept else jnp.zeros((), y.dtype)
 
     def second_order(X: Rows, y: Column, p: Column) -> tuple[Normal, Array, Array]:
-        A, q = X - c[None, :], y - c_y
-        return Normal.of(A, p), matmul(p * q, A), jnp.stack([total(p * q), total(p * q**2)])
+        (root, B), q = _affine.weigh(X, p, c), y - c_y
+        return (
+            Normal.of(root, B),
+            matmul(root * q, B),
+            jnp.stack([total(p * q), total(p * q**2)]),
+        )
 
     def first_order(X: Rows, y: Column, p: Column, w: Array, v: Scalar) -> tuple:
         A = X - c[None, :]
@@ -90,11 +94,14 @@ def solve(
         kept = state._replace(stuck=jnp.array(True))
         return jax.tree.map(lambda new, old: jnp.where(better, new, old), new, kept)
 
+    def stop(state: _State) -> Array:
+        # Errors of this size in r = a'w + v - q are rounding: no gradient is known better.
+        rounding = 4 * jnp.finfo(c.dtype).eps * divide(jnp.sqrt(2 * state.J), sd_y)
+        return (state.residual <= jnp.maximum(tol, rounding)) | state.stuck
+
     nothing = jnp.zeros_like(c)
     start = _State(nothing, 0 * m_q, (-h, -m_q), 0.5 * q_2, judge(h, m_q), jnp.array(False))
-    end, n_iter = iterate(
-        step, start, stop=lambda t: (t.residual <= tol) | t.stuck, max_iter=MAX_REFINEMENTS
-    )
+    end, n_iter = iterate(step, start, stop=stop, max_iter=MAX_REFINEMENTS)
     solution = Solution(end.w, end.v, end.J, end.residual, n_iter, (sd_x, sd_y), (c, c_y))
     return solution, normal
 
@@ -134,8 +141,8 @@ def hessian_inverse(
     c = _affine.center(X, D, fit_intercept=fit_intercept)
 
     def second_order(X: Rows, D: Column) -> Normal:
-        A = X - c[None, :]
-        return Normal.of(A if alive is None else jnp.where(alive, A, 0.0), D)
+        root, B = _affine.weigh(X, D, c)
+        return Normal.of(root, B if alive is None else jnp.where(alive, B, 0.0))
 
     normal = sum_over_rows(second_order, X, D)
     direction = _affine.inverse(normal, l2, fit_intercept=fit_intercept)

@@ -18,25 +18,14 @@ from jaxml._numerics import matmul, sum_over_rows, total
 from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
 from jaxml.linear import _affine
 from jaxml.linear._affine import Normal, divide
+from jaxml.linear._problem import Problem
 from jaxml.optim.coordinate import coordinate_descent, solve_on_support
 
-__all__ = ["Problem", "first_order", "no_minimizer", "proximal", "residual", "shortfall"]
+__all__ = ["first_order", "no_minimizer", "proximal", "residual", "shortfall"]
 
 
 PATIENCE = 100  # proximal steps in a row without a better point
 SEARCHED = 256  # parameters up to which separation in the limit is looked for
-
-
-class Problem(NamedTuple):
-    """Data, weights and penalties about a center."""
-
-    X: Rows
-    y: Labels
-    p: Column  # weights that sum to one
-    c: Float[Array, " d"]  # center
-    sd: Float[Array, " d"]  # spread of the columns, which makes the residual scale-free
-    l1: Scalar
-    l2: Scalar
 
 
 class Point(NamedTuple):
@@ -62,7 +51,7 @@ def first_order(
     problem: Problem, W: Array, v: Array, *, fit_intercept: bool
 ) -> tuple[Scalar, tuple[Array, Array]]:
     """J and the gradient of its smooth part at (W, v), in one pass."""
-    X, y, p, c, _, l1, l2 = problem
+    c, l1, l2 = problem.c, problem.l1, problem.l2
     classes = jnp.arange(v.shape[0])
 
     def sums(X: Rows, y: Labels, p: Column) -> tuple[Scalar, Array, Array]:
@@ -78,9 +67,9 @@ def first_order(
         R = E * (p / (others + jnp.exp(-top)))[None, :]
         # S_y - 1 = -others / sum, without the cancellation.
         R = jnp.where(is_label, R - p[None, :], R)
-        return total(jnp.where(p > 0, p * loss, 0.0)), matmul(R, A).T, jnp.sum(R, axis=1)
+        return total(jnp.where(p > 0, p * loss, 0.0)), matmul(R, A).T, matmul(R, jnp.ones_like(p))
 
-    J, g_w, g_v = sum_over_rows(sums, X, y, p)
+    J, g_w, g_v = problem.mean(sums)
     g_v = g_v if fit_intercept else jnp.zeros_like(g_v)
     return J + _affine.penalty(W, l1, l2), (g_w + l2 * W, g_v)
 
@@ -150,8 +139,8 @@ def proximal(
 
     Reference: Beck, Teboulle (2009), eq. (4.1) to (4.3); O'Donoghue, Candes (2015), section 3.2.
     """
-    X, _, p, c, _, l1, l2 = problem
-    normal = sum_over_rows(lambda X, p: Normal.of(X - c[None, :], p), X, p)
+    X, _, p, c, _, l1, l2, _ = problem
+    normal = sum_over_rows(lambda X, p: Normal.of(*_affine.weigh(X, p, c)), X, p)
     half = jax.tree.map(lambda leaf: 0.5 * leaf, normal)
     S, m, M = _affine.schur(half, l2, fit_intercept=fit_intercept)
 

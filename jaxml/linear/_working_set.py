@@ -2,45 +2,47 @@
 
     J(w, b) = 1/2 sum_i p_i (x_i'w + b - y_i)^2 + l1 ||w||_1 + l2/2 ||w||_2^2,    p_i = s_i / s
 
-Only the columns that are in, or press hardest to come in, are put into a small Gram matrix, where
-a sweep is cheap; then all columns are judged by the duality gap. Once the set of nonzero
-coefficients stands, their linear system is solved directly.
+Columns that press hardest to come in enter in groups. A group costs one pass over the data, which
+gives its rows of the Gram matrix G; with them coordinate descent, the correlations u of all
+columns and the duality gap need no data: a step d moves u by -G d. At the end u is taken from the
+data once more, so that no rounding of G is in the certificate.
 
-Symbols: a = x - c, q = y - c_y, r = q - a'w - v with v = m_q - m'w, u = sum_i p_i r_i a_i.
-Reference: Massias, Gramfort, Salmon (2018), Celer: a fast solver for the lasso with dual
-extrapolation, section 3; Friedman et al. (2010) for covariance updates.
+Symbols: as in _moments; S = the columns that have entered.
+Reference: Friedman, Hastie, Tibshirani (2010), Regularization paths for generalized linear models
+via coordinate descent, section 2.2; Massias, Gramfort, Salmon (2018), Celer, section 3.
 """
 
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxml._loop import iterate
-from jaxml._numerics import matmul, sum_over_rows, total
-from jaxml._typing import Array, Column, Float, Int, Rows, Scalar
+from jaxml._numerics import default_gap_tol, matmul
+from jaxml._typing import Array, Bool, Float, Int, Real, Scalar
 from jaxml.linear import _affine, _duality
-from jaxml.linear._affine import Normal
-from jaxml.optim.coordinate import coordinate_descent, solve_on_support
+from jaxml.linear._moments import Moments
+from jaxml.optim.coordinate import solve_on_support, sweep
 
-__all__ = ["Moments", "State", "minimize", "moments"]
+__all__ = ["Pool", "State", "empty", "from_pool", "minimize", "start", "whole"]
 
-SIZES = (96, 384, 1536, 4096)  # of the working set; the last bounds the nonzero coefficients
-SWEEPS = 10  # between two solves on the nonzero set
+CAPACITY = 4096  # columns that can enter
+SWEEPS = 1000  # between two solves on the nonzero set
+EXACT = 640  # columns up to which a tight tolerance ends with a solve on the nonzero set
+PATIENCE = 5  # rounds without progress
 
 
-class Moments(NamedTuple):
-    """Sums over rows about the center (c, c_y)."""
+class Pool(NamedTuple):
+    """The columns S that have entered. A vacant place holds column d, which does not exist."""
 
-    c: Float[Array, " d"]
-    c_y: Scalar
-    m: Float[Array, " d"]  # sum_i p_i a_i, 0 without an intercept
-    m_q: Scalar  # sum_i p_i q_i, likewise
-    sd: Float[Array, " d"]  # of the columns
-    null: Scalar  # J at w = 0
-    gram: Float[Array, "d d"] | None  # sum_i p_i (a_i - m)(a_i - m)', if it is to be kept
-    h: Float[Array, " d"]  # sum_i p_i (q_i - m_q) a_i
+    columns: Int[Array, " k"]
+    rows: Float[Array, "k d"]  # G[S]
+    gram: Float[Array, "k k"]  # G[S][:, S]
+    entered: Bool[Array, " d"]
+    count: Int[Array, ""]
 
 
 class State(NamedTuple):
@@ -48,147 +50,184 @@ class State(NamedTuple):
 
     w: Float[Array, " d"]
     u: Float[Array, " d"]
+    r_2: Scalar  # r'r
+    q_r: Scalar  # q'r
     J: Scalar
     residual: Scalar  # duality gap over J at 0
-    idle: Int[Array, ""]  # rounds in a row that did not lower the residual
+    idle: Int[Array, ""]  # rounds in a row without progress
 
 
-def moments(X: Rows, y: Column, s: Column, *, fit_intercept: bool, precompute: bool) -> Moments:
-    """Take the sums, the whole Gram matrix among them if precompute."""
-    p = s / s.sum()
-    c = _affine.center(X, s, fit_intercept=fit_intercept)
-    c_y = jnp.mean(y) if fit_intercept else jnp.zeros((), y.dtype)
-
-    def sums(X: Rows, y: Column, p: Column) -> tuple[Any, ...]:
-        A, q = X - c[None, :], y - c_y
-        second = Normal.of(A, p).gram if precompute else matmul(p, A * A)
-        return second, matmul(p, A), matmul(p * q, A), total(p * q), total(p * q**2)
-
-    second, m, h, m_q, q_2 = sum_over_rows(sums, X, y, p)
-    if not fit_intercept:
-        m, m_q = jnp.zeros_like(m), jnp.zeros_like(m_q)
-    gram = second - m[:, None] * m[None, :] if precompute else None
-    square = second - m**2 if gram is None else jnp.diag(gram)
-    sd = _affine.deviation(square, c)
-    null = 0.5 * _affine.deviation(q_2 - m_q**2, c_y) ** 2
-    return Moments(c, c_y, m, m_q, sd, null, gram, h - m * m_q)
+def empty(n: int, stats: Moments) -> Pool:
+    """A pool that never exceeds the data in size: of more than n columns few are ever needed."""
+    d, dtype = stats.c.shape[0], stats.c.dtype
+    group = _group(d)
+    # Whole groups, and one more for scratch.
+    k = group * (math.ceil(min(d, CAPACITY, max(2 * n, 512)) / group) + 1)
+    columns, zeros = jnp.full(k, d, jnp.int32), jnp.zeros((k, k), dtype)
+    return Pool(columns, jnp.zeros((k, d), dtype), zeros, stats.sd == 0, jnp.int32(0))
 
 
-def from_data(X: Rows, y: Column, s: Column, stats: Moments) -> tuple[Callable, Callable]:
-    """Return w -> (u, r'r, q'r) and columns -> their Gram matrix, by passes over the data."""
-    p = s / s.sum()
-    c, c_y, m, m_q = stats.c, stats.c_y, stats.m, stats.m_q
-
-    def correlate(w: Array) -> tuple[Array, Scalar, Scalar]:
-        v = m_q - m @ w
-
-        def sums(X: Rows, y: Column, p: Column) -> tuple[Array, Scalar, Scalar]:
-            A, q = X - c[None, :], y - c_y
-            r = q - matmul(A, w) - v
-            return matmul(p * r, A), total(p * r**2), total(p * r * (q - m_q))
-
-        return sum_over_rows(sums, X, y, p)
-
-    def subgram(columns: Array) -> Array:
-        def sums(X: Rows, p: Column) -> Array:
-            return Normal.of(X[:, columns] - c[columns][None, :], p).gram
-
-        return sum_over_rows(sums, X, p) - m[columns][:, None] * m[columns][None, :]
-
-    return correlate, subgram
+def whole(G: Float[Array, "d d"], stats: Moments, l2: Scalar) -> Pool:
+    """All columns, from the whole Gram matrix."""
+    d = G.shape[0]
+    Q = jnp.where((stats.sd > 0)[:, None], G + l2 * jnp.eye(d, dtype=G.dtype), 0.0)
+    return Pool(jnp.arange(d, dtype=jnp.int32), G, Q, jnp.ones(d, bool), jnp.int32(d))
 
 
-def from_gram(G: Float[Array, "d d"], stats: Moments) -> tuple[Callable, Callable]:
-    """The same from the whole Gram matrix, without the data."""
-    h, null = stats.h, stats.null
+def _group(d: int) -> int:
+    """Columns that enter together: a narrow product costs nearly as much as a wider one."""
+    return min(d, 32 * min(math.ceil(d / 256), 8))
 
-    def correlate(w: Array) -> tuple[Array, Scalar, Scalar]:
-        u = h - matmul(G, w)
-        q_r = 2 * null - h @ w
-        return u, q_r - u @ w, q_r
 
-    def subgram(columns: Array) -> Array:
-        return G if columns.shape[0] == G.shape[0] else G[columns][:, columns]
+def from_pool(stats: Moments, pool: Pool, w: Array) -> tuple[Array, Scalar, Scalar]:
+    """u, r'r and q'r at w from rows of G alone, without the data."""
+    w_S = w.at[pool.columns].get(mode="fill", fill_value=0.0)
+    u = stats.h - matmul(w_S, pool.rows)
+    q_r = 2 * stats.null - stats.h @ w
+    return u, q_r - u @ w, q_r
 
-    return correlate, subgram
+
+def start(w: Array, sums: tuple[Array, Scalar, Scalar]) -> State:
+    """The state at w; its objective and residual depend on the penalties and are set later."""
+    u, r_2, q_r = sums
+    return State(w, u, r_2, q_r, r_2, r_2, jnp.int32(0))
+
+
+def _judge(state: State, stats: Moments, l1: Scalar, l2: Scalar) -> State:
+    w, u, r_2, q_r, *_ = state
+    gap = jnp.maximum(_duality.squared_gap(u, r_2, q_r, w, l1, l2), 0.0)
+    residual = jnp.where(gap == 0, 0.0, gap / stats.null)
+    return state._replace(J=0.5 * r_2 + _affine.penalty(w, l1, l2), residual=residual)
+
+
+def _enter(
+    pool: Pool, state: State, l1: Scalar, l2: Scalar, rows: Callable[[Array], Array]
+) -> tuple[Pool, Array]:
+    """Let the columns in that press hardest, if any does and there is room; return whether."""
+    k, d = pool.rows.shape
+    group = _group(d)
+    press = jnp.where(state.w != 0, jnp.inf, jnp.abs(state.u - l2 * state.w))
+    press, chosen = jax.lax.top_k(jnp.where(pool.entered, -1.0, press), group)
+    worth = (press[0] > l1) & (pool.count + 2 * group <= k)
+    chosen = jnp.where((press >= 0) & worth, chosen, d).astype(jnp.int32)
+    nothing = jnp.zeros((group, d), pool.rows.dtype)
+    # A loop of one turn or none: XLA may copy what a cond is given, here the data.
+    new, _ = iterate(
+        lambda _: rows(chosen), nothing, stop=lambda _: ~worth, max_iter=1
+    )
+    at = jnp.where(worth, pool.count, k - group)  # else into the scratch
+    zero = jnp.zeros_like(at)
+    columns = jax.lax.dynamic_update_slice(pool.columns, chosen, (at,))
+    same = (chosen[:, None] == columns[None, :]) & (chosen < d)[:, None]
+    side = new.at[:, columns].get(mode="fill", fill_value=0.0) + jnp.where(same, l2, 0.0)
+    gram = jax.lax.dynamic_update_slice(pool.gram, side, (at, zero))
+    gram = jax.lax.dynamic_update_slice(gram, side.T, (zero, at))
+    grown = jax.lax.dynamic_update_slice(pool.rows, new, (at, zero))
+    entered = pool.entered.at[chosen].set(True, mode="drop")
+    return Pool(columns, grown, gram, entered, pool.count + jnp.where(worth, group, 0)), worth
 
 
 def minimize(
-    correlate: Callable[[Array], tuple[Array, Scalar, Scalar]],
-    subgram: Callable[[Array], Array],
+    rows: Callable[[Array], Array] | None,
+    refresh: Callable[[Array], tuple[Array, Scalar, Scalar]] | None,
     stats: Moments,
-    init: Array,
+    pool: Pool,
+    init: State,
     l1: Scalar,
     l2: Scalar,
     *,
     tol: Scalar,
     max_iter: int,
-) -> tuple[State, Int[Array, ""]]:
-    """Return the last state and the number of rounds.
+) -> tuple[State, Pool, Int[Array, ""]]:
+    """Return the last state, the pool and the number of rounds.
 
     Args:
-      correlate: w -> (u, r'r, q'r).
-      subgram: Columns -> their centered, weighted Gram matrix.
+      rows: Columns -> G[columns]; None if all have entered.
+      refresh: w -> (u, r'r, q'r) from the data, for a certificate finer than G allows; None: from
+        G in any case.
       stats: Sums of the data.
-      init: w to start from.
+      pool: Columns that have entered.
+      init: Where to start.
       l1: Penalty.
       l2: Penalty.
       tol: What the residual must not exceed.
       max_iter: Bound on the rounds.
     """
-    d = init.shape[0]
+    k = pool.columns.shape[0]
+    tight = tol <= 20 * default_gap_tol(init.w.dtype)
+    exact = tight & (k <= EXACT)
 
-    def evaluate(w: Array, idle: Array) -> State:
-        u, r_2, q_r = correlate(w)
-        J = 0.5 * r_2 + _affine.penalty(w, l1, l2)
-        gap = jnp.maximum(_duality.squared_gap(u, r_2, q_r, w, l1, l2), 0.0)
-        return State(w, u, J, jnp.where(gap == 0, 0.0, gap / stats.null), idle)
+    def take(pool: Pool, values: Array) -> Array:
+        return values.at[pool.columns].get(mode="fill", fill_value=0.0)
 
-    def stage(size: int, state: State, done: Array) -> tuple[State, Int[Array, ""]]:
-        def stop(state: State) -> Array:
-            # Little room is left for what presses to come in.
-            full = (4 * jnp.sum(state.w != 0) > 3 * size) & (size < min(d, SIZES[-1]))
-            return (state.residual <= tol) | (state.idle >= 5) | full | ~jnp.isfinite(state.J)
+    def once(carry: tuple[State, Pool]) -> tuple[State, Pool]:
+        state, pool = carry
+        entered, count = jnp.array(False), None
+        if rows is not None:
+            pool, entered = _enter(pool, state, l1, l2, rows)
+            count = pool.count
+        old, g = take(pool, state.w), -take(pool, state.u - l2 * state.w)
+        # Without l2 the gap is linear in the error of w. A solve on the nonzero set ends it.
+        aim = jnp.where(exact, jnp.sqrt(1e-3 * tol), 0.1 * tol) * jnp.sqrt(stats.null)
+        new = _descend(pool.gram, g, l1, old, count=count, tol=aim)
+        if k <= EXACT:
+            polish = partial(_polish, pool.gram, g, l1, old)
+            new = jax.lax.cond(exact, polish, lambda new: new, new)
+        step = new - old
+        u = state.u - matmul(step, pool.rows)
+        r_2 = state.r_2 - step @ take(pool, state.u + u)
+        q_r = state.q_r - step @ take(pool, stats.h)
+        w = state.w.at[pool.columns].set(new, mode="drop")
+        new = _judge(start(w, (u, r_2, q_r)), stats, l1, l2)
+        better = entered | (new.residual < state.residual)
+        return new._replace(idle=jnp.where(better, 0, state.idle + 1)), pool
 
-        def choose(state: State) -> tuple[Array, Array]:
-            press = jnp.abs(state.u - l2 * state.w)
-            columns = jax.lax.top_k(jnp.where(state.w != 0, jnp.inf, press), size)[1]
-            return columns, subgram(columns)
+    def certified(carry: tuple[State, Pool, Array]) -> tuple[State, Pool, Array]:
+        before, pool, done = carry
+        (state, pool), more = iterate(
+            once,
+            (before._replace(idle=jnp.int32(0)), pool),
+            stop=lambda t: (
+                (t[0].residual <= 0.5 * tol) | (t[0].idle >= PATIENCE) | ~jnp.isfinite(t[0].J)
+            ),
+            max_iter=max_iter - done,
+        )
+        sums = partial(from_pool, stats, pool)
+        if refresh is not None:
+            sums = partial(jax.lax.cond, tight, refresh, sums)
+        new = _judge(start(state.w, sums(state.w)), stats, l1, l2)
+        idle = jnp.where(new.residual < before.residual, 0, before.idle + 1)
+        return new._replace(idle=idle), pool, done + more
 
-        def step(state: State) -> State:
-            columns, Q = choose(state) if everything is None else everything
-            old = state.w[columns]
-            Q = Q + l2 * jnp.eye(size, dtype=old.dtype)
-            Q = jnp.where((stats.sd[columns] > 0)[:, None], Q, 0.0)
-            h = matmul(Q, old) + (state.u - l2 * state.w)[columns]
-            new = _descend(Q, h, l1, old, tol=jnp.sqrt(1e-3 * tol * stats.null))
-            end = evaluate(state.w.at[columns].set(new), jnp.int32(0))
-            return end._replace(idle=jnp.where(end.residual < state.residual, 0, state.idle + 1))
+    def stop(carry: tuple[State, Pool, Array]) -> Array:
+        state, _, done = carry
+        ended = (state.idle >= PATIENCE) | (done >= max_iter) | ~jnp.isfinite(state.J)
+        return (state.residual <= tol) | ended
 
-        everything = None
-        if size == d:  # one Gram matrix serves all rounds, if any are left to do
-            columns = jnp.arange(d)
-            nothing = jnp.zeros((d, d), state.w.dtype)
-            gram = jax.lax.cond(stop(state), lambda: nothing, lambda: subgram(columns))
-            everything = columns, gram
-        return iterate(step, state, stop=stop, max_iter=max_iter - done)
-
-    state, n_iter = evaluate(init, jnp.int32(0)), jnp.int32(0)
-    for size in sorted({min(d, size) for size in SIZES}):
-        state, more = stage(size, state._replace(idle=jnp.int32(0)), n_iter)
-        n_iter = n_iter + more
-    return state, n_iter
+    first = _judge(init, stats, l1, l2)
+    end, _ = iterate(certified, (first, pool, jnp.int32(0)), stop=stop, max_iter=max_iter)
+    return end
 
 
-def _descend(Q: Array, h: Array, l1: Scalar, w: Array, *, tol: Scalar) -> Array:
-    """Alternate sweeps, which find the nonzero set A, and a solve on A, until sweeps rest."""
+def _descend(
+    Q: Array, g: Array, l1: Real, w: Array, *, count: Array | None, tol: Scalar
+) -> Array:
+    """Alternate sweeps, which find the nonzero set, and a solve on it, until sweeps rest."""
 
-    def sweeps(w: Array) -> tuple[Array, Array]:
-        w, count = coordinate_descent(Q, h, l1=l1, init=w, tol=tol, max_iter=SWEEPS)
-        return w, count < SWEEPS
+    def sweeps(new: Array, g: Array) -> tuple[Array, Array]:
+        new, n = sweep(Q, g, l1, new, tol=tol, max_iter=SWEEPS, count=count)
+        return new, n < SWEEPS
 
     def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        return sweeps(solve_on_support(Q, h, l1, carry[0]))
+        new = _polish(Q, g, l1, w, carry[0])
+        return sweeps(new, g + matmul(Q, new - w))
 
-    w = iterate(step, sweeps(w), stop=lambda t: t[1], max_iter=20)[0][0]
-    return solve_on_support(Q, h, l1, w) if w.shape[0] <= SIZES[1] else w
+    # A factorization of a large Q costs more than many sweeps.
+    solves = 20 if Q.shape[0] <= EXACT else 0
+    first = sweeps(w, g)
+    return iterate(step, first, stop=lambda t: t[1], max_iter=solves)[0][0] if solves else first[0]
+
+
+def _polish(Q: Array, g: Array, l1: Real, w: Array, new: Array) -> Array:
+    """Solve on the nonzero set of new, g being the gradient at w."""
+    return solve_on_support(Q, matmul(Q, w) - g, l1, new)

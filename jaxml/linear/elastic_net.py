@@ -8,6 +8,7 @@ scikit-learn: ElasticNet(alpha, l1_ratio) has l1 = alpha * l1_ratio, l2 = alpha 
 Reference: Zou, Hastie (2005), Regularization and variable selection via the elastic net, eq. (3).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,16 +19,18 @@ import numpy as np
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_gap_tol, matmul, weighted_mean
+from jaxml._numerics import default_gap_tol, matmul, one_at_a_time, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _normal, _working_set
+from jaxml.linear import _affine, _moments, _normal, _working_set
 from jaxml.linear._affine import Params, predict
-from jaxml.linear._working_set import Moments
+from jaxml.linear._moments import Moments
+from jaxml.linear._working_set import PATIENCE, State
 
 __all__ = ["Params", "fit", "loss", "path", "predict"]
 
 
 GRAM_LIMIT = 128  # features up to which the Gram matrix costs less than choosing columns
+PATH_LIMIT = 4096  # the same for a whole path, on which most columns enter
 
 
 def loss(
@@ -87,9 +90,8 @@ def fit(
     l1, l2 = (_check.at_least(k, v, 0, dtype=X.dtype) for k, v in (("l1", l1), ("l2", l2)))
     if _check.is_concrete(l1, l2) and not (float(l1) > 0 or float(l2) > 0):
         raise ValueError("l1 or l2 must be > 0: got 0 and 0; use least_squares")
-    how = _how(X, init, tol, fit_intercept, max_iter)
-    precompute = X.shape[1] <= GRAM_LIMIT if precompute is None else bool(precompute)
-    return _check.raise_for(_fit(X, y, s, l1, l2, *how[0], precompute=precompute, **how[1]), X)
+    (init, tol), static = _how(X, init, tol, fit_intercept, precompute, max_iter)
+    return _check.raise_for(_fit(X, y, s, l1, l2, init, tol, **static), X)
 
 
 def path(
@@ -105,7 +107,7 @@ def path(
 ) -> Fit[Params]:
     """Fit for each of m penalties l1 in turn, each started from the one before.
 
-    The Gram matrix is formed once. Go from large to small penalties.
+    The fits share what they need of the Gram matrix. Go from large to small penalties.
 
     Args:
       X: Features (n, d).
@@ -128,45 +130,28 @@ def path(
     l2 = _check.at_least("l2", l2, 0, dtype=X.dtype)
     if _check.is_concrete(l1) and (np.asarray(l1) < 0).any():
         raise ValueError(f"l1 must be >= 0 throughout: got {np.asarray(l1).min()}")
-    (init, tol), static = _how(X, None, tol, fit_intercept, max_iter)
-    return _path(X, y, s, l1, l2, init, tol, **static)
+    (init, tol), static = _how(X, None, tol, fit_intercept, X.shape[1] <= PATH_LIMIT, max_iter)
+    return _fit(X, y, s, l1, l2, init, tol, **static)
 
 
-def _how(X: Rows, init: Any, tol: Any, fit_intercept: bool, max_iter: int) -> tuple[tuple, dict]:
-    zero = Params(jnp.zeros(X.shape[1], X.dtype), jnp.zeros((), X.dtype))
-    init = zero if init is None else _check.like("init", init, zero, X.dtype)
+def _how(
+    X: Rows, init: Any, tol: Any, fit_intercept: bool, precompute: bool | None, max_iter: int
+) -> tuple[tuple, dict[str, Any]]:
+    if init is not None:
+        init = _check.like("init", init, Params(jnp.zeros(X.shape[1]), jnp.zeros(())), X.dtype)
     tol = _check.above("tol", default_gap_tol(X.dtype) if tol is None else tol, 0, dtype=X.dtype)
-    max_iter = _check.integer("max_iter", max_iter, 1)
-    return (init, tol), {"fit_intercept": bool(fit_intercept), "max_iter": max_iter}
+    precompute = X.shape[1] <= GRAM_LIMIT if precompute is None else bool(precompute)
+    static = {"fit_intercept": bool(fit_intercept), "precompute": precompute}
+    return (init, tol), {"max_iter": _check.integer("max_iter", max_iter, 1), **static}
 
 
 @partial(jax.jit, static_argnames=("fit_intercept", "precompute", "max_iter"))
 def _fit(
-    X: Rows, y: Column, s: Column, l1: Scalar, l2: Scalar, init: Params, tol: Scalar,
+    X: Rows, y: Column, s: Column, l1: Array, l2: Scalar, init: Params | None, tol: Scalar,
     *, fit_intercept: bool, precompute: bool, max_iter: int,
 ) -> Fit[Params]:  # fmt: skip
-    stats = _working_set.moments(X, y, s, fit_intercept=fit_intercept, precompute=precompute)
-    derived = _derived(fit_intercept=fit_intercept, max_iter=max_iter)
-    return derived((X, y, s, l1, l2), (init.coef, tol, stats))
-
-
-@partial(jax.jit, static_argnames=("fit_intercept", "max_iter"))
-def _path(
-    X: Rows, y: Column, s: Column, l1: Array, l2: Scalar, init: Params, tol: Scalar,
-    *, fit_intercept: bool, max_iter: int,
-) -> Fit[Params]:  # fmt: skip
-    stats = _working_set.moments(X, y, s, fit_intercept=fit_intercept, precompute=True)
-    derived = _derived(fit_intercept=fit_intercept, max_iter=max_iter)
-
-    def next_fit(w: Array, l1: Scalar) -> tuple[Array, Fit[Params]]:
-        fitted = derived((X, y, s, l1, l2), (w, tol, stats))
-        return jax.lax.stop_gradient(fitted.params.coef), fitted
-
-    return jax.lax.scan(next_fit, init.coef, l1)[1]
-
-
-def _derived(*, fit_intercept: bool, max_iter: int):
-    """The solver with its implicit derivative on the set of nonzero coefficients."""
+    """One fit, or with l1 (m,) a path of them."""
+    stats = _moments.moments(X, y, s, fit_intercept=fit_intercept, precompute=precompute)
 
     def objective(params: Params, theta: Any) -> Scalar:
         X, y, s, l1, l2 = theta
@@ -177,22 +162,61 @@ def _derived(*, fit_intercept: bool, max_iter: int):
         g_w = jnp.where(params.coef == 0, 0.0, g_w)
         return Params(g_w, g_b if fit_intercept else jnp.zeros_like(g_b))
 
-    def inverse(params: Params, theta: Any):
+    def solved(params: Params, theta: Any, g: Params) -> Params:
         X, _, s, _, l2 = theta
-        alive = params.coef != 0
-        return _normal.hessian_inverse(X, s / s.sum(), l2, fit_intercept=fit_intercept, alive=alive)
+        how = {"fit_intercept": fit_intercept, "alive": params.coef != 0}
+        return _normal.hessian_inverse(X, s / s.sum(), l2, **how)(g)
 
-    solve = partial(_solve, max_iter=max_iter)
-    return differentiable(solve, objective=objective, optimality=optimality, inverse=inverse)
+    each = (0, (None, None, None, 0, None))
+
+    def lift(f: Callable, *more: int) -> Callable:
+        return jax.vmap(f, (*each, *more)) if l1.ndim else f
+
+    solve: Any = partial(_solve, max_iter=max_iter)
+    derived = differentiable(
+        # Lanes that share a small Gram matrix gain by running together, others do not.
+        solve if precompute and X.shape[1] <= GRAM_LIMIT else one_at_a_time(solve),
+        objective=lift(objective),
+        optimality=lift(optimality),
+        inverse=lambda params, theta: partial(lift(solved, 0), params, theta),
+    )
+    return derived((X, y, s, l1, l2), (init, tol, stats))
 
 
-def _solve(theta: Any, how: tuple[Array, Scalar, Moments], *, max_iter: int) -> Fit[Params]:
-    (X, y, s, l1, l2), (w, tol, stats) = theta, how
+def _solve(
+    theta: Any, how: tuple[Params | None, Scalar, Moments], *, max_iter: int
+) -> Fit[Params]:
+    (X, y, s, l1, l2), (init, tol, stats) = theta, how
+    pool, rows, refresh = _working_set.empty(X.shape[0], stats), None, None
     if stats.gram is None:
-        oracle = _working_set.from_data(X, y, s, stats)
+        rows = partial(_moments.gram_rows, X, s, stats)
+        refresh = partial(_moments.correlate, X, y, s, stats)
+    elif X.shape[1] > GRAM_LIMIT:
+        rows = partial(_moments.taken, stats.gram)
     else:
-        oracle = _working_set.from_gram(stats.gram, stats)
-    end, n_iter = _working_set.minimize(*oracle, stats, w, l1, l2, tol=tol, max_iter=max_iter)
+        pool = _working_set.whole(stats.gram, stats, l2)
+    minimize = partial(_working_set.minimize, rows, refresh, stats, tol=tol, max_iter=max_iter)
+    if init is None:
+        known = stats.h, 2 * stats.null, 2 * stats.null
+        start = _working_set.start(jnp.zeros_like(stats.c), known)
+    else:
+        start = _working_set.start(init.coef, _moments.correlate(X, y, s, stats, init.coef))
+    finish = partial(_finish, X, y, s, stats, tol)
+    if not l1.ndim:
+        end, _, n_iter = minimize(pool, start, l1, l2)
+        return finish(end, n_iter)
+
+    def next_fit(carry: tuple, l1: Scalar) -> tuple[tuple, Fit[Params]]:
+        pool, start = carry
+        end, pool, n_iter = minimize(pool, start, l1, l2)
+        return (pool, end), finish(end, n_iter)
+
+    return jax.lax.scan(next_fit, (pool, start), l1)[1]
+
+
+def _finish(
+    X: Rows, y: Column, s: Column, stats: Moments, tol: Scalar, end: State, n_iter: Array
+) -> Fit[Params]:
     w = end.w
     b = stats.c_y + stats.m_q - matmul(stats.c + stats.m, w)
     rounding = jnp.finfo(w.dtype).eps * (jnp.abs(stats.c) @ jnp.abs(w) + jnp.abs(stats.c_y))
@@ -206,5 +230,5 @@ def _solve(theta: Any, how: tuple[Array, Scalar, Moments], *, max_iter: int) -> 
         tol=tol,
         n_iter=n_iter,
         flags=(*_affine.input_flags(X, y, s, stats.sd), (Code.ILL_CONDITIONED, far)),
-        unmet=jnp.where(end.idle >= 5, Code.LINE_SEARCH_FAILED, Code.MAX_ITER),
+        unmet=jnp.where(end.idle >= PATIENCE, Code.LINE_SEARCH_FAILED, Code.MAX_ITER),
     )

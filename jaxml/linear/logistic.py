@@ -29,6 +29,7 @@ from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Wei
 from jaxml.linear import _affine, _duality, _inference, _lbfgs, _newton, _normal
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
+from jaxml.linear._problem import Problem, in_phases
 
 __all__ = [
     "Params", "decision_function", "fit", "loss", "predict", "predict_proba", "standard_errors",
@@ -164,7 +165,7 @@ def _solve(
     p = s / s.sum()
     c = _affine.center(X, s, fit_intercept=fit_intercept)
     sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
-    problem = _newton.Problem(X, y, p, c, sd, l1, l2)
+    problem = Problem(X, y, p, c, sd, l1, l2)
     share = total(p * y)
     if init is None:
         log_odds = jnp.log(jnp.maximum(share, 1e-30)) - jnp.log(jnp.maximum(1 - share, 1e-30))
@@ -182,28 +183,21 @@ def _solve(
 
     if solver == "lbfgs":
         T = _lbfgs.whitening(X, p, c, l2, bound=0.25, fit_intercept=fit_intercept)
-        first_order = partial(
-            _newton.first_order, losses.logistic, problem, fit_intercept=fit_intercept
-        )
-        end, n_iter, failed = _lbfgs.minimize(
-            first_order,
-            T,
-            start,
-            residual=lambda w, J, gradient: smooth(J, gradient),
-            tol=tol,
-            max_iter=max_iter,
-        )
-    else:
-        end, n_iter, failed = _newton.minimize(
-            losses.logistic,
-            problem,
-            start,
-            residual=residual,
-            tol=tol,
-            sparse=sparse,
-            fit_intercept=fit_intercept,
-            max_iter=max_iter,
-        )
+
+    def run(problem: Problem, start: tuple[Array, Scalar], **how: Any) -> tuple:
+        if solver == "lbfgs":
+            first_order = partial(
+                _newton.first_order, losses.logistic, problem, fit_intercept=fit_intercept
+            )
+            return _lbfgs.minimize(
+                first_order, T, start, residual=lambda w, J, gradient: smooth(J, gradient), **how
+            )
+        how = {"sparse": sparse, "fit_intercept": fit_intercept, **how}
+        return _newton.minimize(losses.logistic, problem, start, residual=residual, **how)
+
+    # A warm start is nearer than a fit to part of the rows, and a duality gap needs all of them.
+    fit_all = run if sparse or init is not None else partial(in_phases, run)
+    end, n_iter, failed = fit_all(problem, start, tol=tol, max_iter=max_iter)
     w, v = end.w, end.v
 
     def no_minimizer() -> Array:

@@ -27,6 +27,7 @@ from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Ro
 from jaxml.linear import _affine, _inference, _lbfgs, _softmax
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
+from jaxml.linear._problem import Problem, in_phases
 
 __all__ = [
     "Params", "decision_function", "fit", "loss", "predict", "predict_proba", "standard_errors",
@@ -180,7 +181,7 @@ def _solve(
     p = s / s.sum()
     c = _affine.center(X, s, fit_intercept=fit_intercept)
     sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
-    problem = _softmax.Problem(X, y, p, c, sd, l1, l2)
+    problem = Problem(X, y, p, c, sd, l1, l2)
     shares = jnp.where(jnp.arange(n_classes)[:, None] == y[None, :], p[None, :], 0.0).sum(axis=1)
     if init is None:
         # Absent classes start as if they had a thousandth of a row.
@@ -192,14 +193,14 @@ def _solve(
 
     if solver == "lbfgs":
         T = _lbfgs.whitening(X, p, c, l2, bound=0.5, fit_intercept=fit_intercept)
-        end, n_iter, failed = _lbfgs.minimize(
-            partial(_softmax.first_order, problem, fit_intercept=fit_intercept),
-            T,
-            start,
-            residual=partial(_softmax.residual, problem),
-            tol=tol,
-            max_iter=max_iter,
-        )
+
+        def run(problem: Problem, start: tuple[Array, Array], **how: Any) -> tuple:
+            first_order = partial(_softmax.first_order, problem, fit_intercept=fit_intercept)
+            residual = partial(_softmax.residual, problem)
+            return _lbfgs.minimize(first_order, T, start, residual=residual, **how)
+
+        fit_all = run if init is not None else partial(in_phases, run)
+        end, n_iter, failed = fit_all(problem, start, tol=tol, max_iter=max_iter)
     else:
         end, n_iter, failed = _softmax.proximal(
             problem, start, tol=tol, fit_intercept=fit_intercept, max_iter=max_iter

@@ -18,7 +18,7 @@ from jaxml._loop import iterate
 from jaxml._numerics import matmul
 from jaxml._typing import Array, Float, Int, Real, Scalar
 
-__all__ = ["coordinate_descent", "solve_on_support"]
+__all__ = ["coordinate_descent", "solve_on_support", "sweep"]
 
 
 class _State(NamedTuple):
@@ -46,7 +46,21 @@ def coordinate_descent(
       tol: Stop after a sweep in which no coordinate moved f by more than tol^2 / 2.
       max_iter: Bound on the sweeps.
     """
-    d = h.shape[0]
+    return sweep(Q, matmul(Q, init) - h, l1, init, tol=tol, max_iter=max_iter)
+
+
+def sweep(
+    Q: Float[Array, "d d"],
+    g: Float[Array, " d"],
+    l1: Real,
+    w: Float[Array, " d"],
+    *,
+    tol: Real,
+    max_iter: int,
+    count: Int[Array, ""] | None = None,
+) -> tuple[Float[Array, " d"], Int[Array, ""]]:
+    """As coordinate_descent, from g = Q w - h at w; only the first count coordinates move."""
+    count = g.shape[0] if count is None else count
     curvature = jnp.diag(Q)
     safe = jnp.where(curvature > 0, curvature, 1.0)
     step = jnp.where(curvature > 0, 1.0 / safe, 0.0)
@@ -59,13 +73,13 @@ def coordinate_descent(
         moved = jnp.maximum(change, jnp.abs(delta) * root[j])
         return _State(w.at[j].set(new), g + delta * Q[j], moved)
 
-    def sweep(state: _State) -> _State:
+    def once(state: _State) -> _State:
         fresh = state._replace(change=jnp.zeros_like(state.change))
-        return jax.lax.fori_loop(0, d, coordinate, fresh)
+        return jax.lax.fori_loop(0, count, coordinate, fresh)
 
-    start = _State(init, matmul(Q, init) - h, jnp.array(jnp.inf, h.dtype))
+    start = _State(w, g, jnp.array(jnp.inf, g.dtype))
     # Written so that a NaN ends the loop.
-    end, n_iter = iterate(sweep, start, stop=lambda t: ~(t.change > tol), max_iter=max_iter)
+    end, n_iter = iterate(once, start, stop=lambda t: ~(t.change > tol), max_iter=max_iter)
     return end.w, n_iter
 
 
