@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
-    "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "one_at_a_time", "safe_norm", "safe_sqrt",
-    "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
+    "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "one_at_a_time", "safe_norm",
+    "safe_sqrt", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -91,21 +91,23 @@ def one_at_a_time(f: Callable[..., T]) -> Callable[..., T]:
         return f(*args)
 
     @once.def_vmap
-    def _(size: int, batched: list, *args: Any) -> tuple[T, Any]:
+    def _(size: int, batched: Any, *args: Any) -> tuple[T, Any]:
+        del size
         leaves, tree = jax.tree.flatten(args)
-        lanes = jax.tree.leaves(batched)
+        lanes = [i for i, lane in enumerate(jax.tree.leaves(batched)) if lane]
 
-        def call(fun: Callable[..., T], mapped: list, leaves: list) -> T:
-            taken = iter(mapped)
-            return fun(*tree.unflatten([next(taken) if b else leaf for b, leaf in zip(lanes, leaves)]))
+        def lane_of(fun: Callable[..., T], leaves: Any) -> Callable[[list[Array]], T]:
+            def lane(taken: list[Array]) -> T:
+                own = dict(zip(lanes, taken, strict=True))
+                return fun(*tree.unflatten([own.get(i, leaf) for i, leaf in enumerate(leaves)]))
+
+            return lane
 
         def in_turn(*leaves: Array) -> T:
-            mapped = [leaf for leaf, b in zip(leaves, lanes, strict=True) if b]
-            return jax.lax.map(lambda mapped: call(once, mapped, leaves), mapped)
+            return jax.lax.map(lane_of(once, leaves), [leaves[i] for i in lanes])
 
         def together(*leaves: Array) -> T:
-            mapped = [leaf for leaf, b in zip(leaves, lanes, strict=True) if b]
-            return jax.vmap(lambda mapped: call(f, mapped, leaves))(mapped)
+            return jax.vmap(lane_of(f, leaves))([leaves[i] for i in lanes])
 
         out = jax.lax.platform_dependent(*leaves, cpu=in_turn, default=together)
         return out, jax.tree.map(lambda _: True, out)

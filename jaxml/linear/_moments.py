@@ -1,7 +1,7 @@
 """Sums over rows that a penalized least-squares fit needs, about the center (c, c_y).
 
-    a = x - c, q = y - c_y, p_i = s_i / s;    r = q - a'w - v with v = m_q - m'w
-    h = sum_i p_i (q_i - m_q) a_i,   G = sum_i p_i (a_i - m)(a_i - m)',   u = sum_i p_i r_i a_i
+a = x - c, q = y - c_y, p_i = s_i / s;    r = q - a'w - v with v = m_q - m'w
+h = sum_i p_i (q_i - m_q) a_i,   G = sum_i p_i (a_i - m)(a_i - m)',   u = sum_i p_i r_i a_i
 """
 
 from typing import Any, NamedTuple
@@ -48,9 +48,7 @@ def moments(X: Rows, y: Column, s: Column, *, fit_intercept: bool, precompute: b
     return Moments(c, c_y, m, m_q, sd, null, gram, h - m * m_q)
 
 
-def gram_rows(
-    X: Rows, s: Column, stats: Moments, columns: Int[Array, " k"]
-) -> Float[Array, "k d"]:
+def gram_rows(X: Rows, s: Column, stats: Moments, columns: Int[Array, " k"]) -> Float[Array, "k d"]:
     """G[columns], by a pass over the data; rows of 0 for columns that do not exist."""
     c, m = stats.c, stats.m
 

@@ -51,7 +51,7 @@ class _State(NamedTuple):
 def solve(
     X: Rows, y: Column, s: Column, l2: Real, tol: Real, *, fit_intercept: bool
 ) -> tuple[Solution, Normal]:
-    """Solve by a scaled Cholesky factorization and refine until residual <= tol, rounding or no gain."""
+    """Solve by a scaled Cholesky factorization, refine to tol, to rounding or while it gains."""
     p = s / s.sum()
     c = _affine.center(X, s, fit_intercept=fit_intercept)
     c_y = jnp.mean(y) if fit_intercept else jnp.zeros((), y.dtype)
@@ -96,7 +96,7 @@ def solve(
 
     def stop(state: _State) -> Array:
         # Errors of this size in r = a'w + v - q are rounding: no gradient is known better.
-        rounding = 4 * jnp.finfo(c.dtype).eps * divide(jnp.sqrt(2 * state.J), sd_y)
+        rounding = jnp.finfo(c.dtype).eps * divide(jnp.sqrt(2 * state.J), sd_y)
         return (state.residual <= jnp.maximum(tol, rounding)) | state.stuck
 
     nothing = jnp.zeros_like(c)

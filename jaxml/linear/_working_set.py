@@ -42,7 +42,7 @@ class Pool(NamedTuple):
     rows: Float[Array, "k d"]  # G[S]
     gram: Float[Array, "k k"]  # G[S][:, S]
     entered: Bool[Array, " d"]
-    count: Int[Array, ""]
+    size: Int[Array, ""]
 
 
 class State(NamedTuple):
@@ -108,14 +108,12 @@ def _enter(
     group = _group(d)
     press = jnp.where(state.w != 0, jnp.inf, jnp.abs(state.u - l2 * state.w))
     press, chosen = jax.lax.top_k(jnp.where(pool.entered, -1.0, press), group)
-    worth = (press[0] > l1) & (pool.count + 2 * group <= k)
+    worth = (press[0] > l1) & (pool.size + 2 * group <= k)
     chosen = jnp.where((press >= 0) & worth, chosen, d).astype(jnp.int32)
     nothing = jnp.zeros((group, d), pool.rows.dtype)
     # A loop of one turn or none: XLA may copy what a cond is given, here the data.
-    new, _ = iterate(
-        lambda _: rows(chosen), nothing, stop=lambda _: ~worth, max_iter=1
-    )
-    at = jnp.where(worth, pool.count, k - group)  # else into the scratch
+    new, _ = iterate(lambda _: rows(chosen), nothing, stop=lambda _: ~worth, max_iter=1)
+    at = jnp.where(worth, pool.size, k - group)  # else into the scratch
     zero = jnp.zeros_like(at)
     columns = jax.lax.dynamic_update_slice(pool.columns, chosen, (at,))
     same = (chosen[:, None] == columns[None, :]) & (chosen < d)[:, None]
@@ -124,7 +122,7 @@ def _enter(
     gram = jax.lax.dynamic_update_slice(gram, side.T, (zero, at))
     grown = jax.lax.dynamic_update_slice(pool.rows, new, (at, zero))
     entered = pool.entered.at[chosen].set(True, mode="drop")
-    return Pool(columns, grown, gram, entered, pool.count + jnp.where(worth, group, 0)), worth
+    return Pool(columns, grown, gram, entered, pool.size + jnp.where(worth, group, 0)), worth
 
 
 def minimize(
@@ -165,7 +163,7 @@ def minimize(
         entered, count = jnp.array(False), None
         if rows is not None:
             pool, entered = _enter(pool, state, l1, l2, rows)
-            count = pool.count
+            count = pool.size
         old, g = take(pool, state.w), -take(pool, state.u - l2 * state.w)
         # Without l2 the gap is linear in the error of w. A solve on the nonzero set ends it.
         aim = jnp.where(exact, jnp.sqrt(1e-3 * tol), 0.1 * tol) * jnp.sqrt(stats.null)
@@ -209,9 +207,7 @@ def minimize(
     return end
 
 
-def _descend(
-    Q: Array, g: Array, l1: Real, w: Array, *, count: Array | None, tol: Scalar
-) -> Array:
+def _descend(Q: Array, g: Array, l1: Real, w: Array, *, count: Array | None, tol: Scalar) -> Array:
     """Alternate sweeps, which find the nonzero set, and a solve on it, until sweeps rest."""
 
     def sweeps(new: Array, g: Array) -> tuple[Array, Array]:

@@ -183,9 +183,7 @@ def _fit(
     return derived((X, y, s, l1, l2), (init, tol, stats))
 
 
-def _solve(
-    theta: Any, how: tuple[Params | None, Scalar, Moments], *, max_iter: int
-) -> Fit[Params]:
+def _solve(theta: Any, how: tuple[Params | None, Scalar, Moments], *, max_iter: int) -> Fit[Params]:
     (X, y, s, l1, l2), (init, tol, stats) = theta, how
     pool, rows, refresh = _working_set.empty(X.shape[0], stats), None, None
     if stats.gram is None:

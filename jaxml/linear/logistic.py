@@ -26,7 +26,7 @@ from jaxml._numerics import (
     weighted_mean,
 )
 from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _duality, _inference, _lbfgs, _newton, _normal
+from jaxml.linear import _affine, _duality, _inference, _lbfgs, _newton, _normal, _orders
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
 from jaxml.linear._problem import Problem, in_phases
@@ -146,7 +146,7 @@ def _fit(
     def inverse(params: Params, theta: Any):
         X, y, s, _, l2 = theta
         z = _affine.score(params, X)
-        D = s / s.sum() * _newton.pieces(losses.logistic, z, y.astype(X.dtype))[2]
+        D = s / s.sum() * _orders.pieces(losses.logistic, z, y.astype(X.dtype))[2]
         alive = params.coef != 0 if sparse else None
         return _normal.hessian_inverse(X, D, l2, fit_intercept=fit_intercept, alive=alive)
 
@@ -173,7 +173,7 @@ def _solve(
     else:
         start = init.coef, init.intercept + matmul(c, init.coef)
 
-    smooth = partial(_newton.gradient_residual, sd)
+    smooth = partial(_orders.gradient_residual, sd)
 
     def residual(state: _newton.State) -> Scalar:
         if not sparse:
@@ -181,19 +181,16 @@ def _solve(
         gap = _duality.logistic_gap(problem, state.w, state.v, state.J, fit_intercept=fit_intercept)
         return jnp.where(l1 > 0, gap, smooth(state.J, state.gradient))
 
+    T = None
     if solver == "lbfgs":
         T = _lbfgs.whitening(X, p, c, l2, bound=0.25, fit_intercept=fit_intercept)
 
     def run(problem: Problem, start: tuple[Array, Scalar], **how: Any) -> tuple:
-        if solver == "lbfgs":
-            first_order = partial(
-                _newton.first_order, losses.logistic, problem, fit_intercept=fit_intercept
-            )
-            return _lbfgs.minimize(
-                first_order, T, start, residual=lambda w, J, gradient: smooth(J, gradient), **how
-            )
-        how = {"sparse": sparse, "fit_intercept": fit_intercept, **how}
-        return _newton.minimize(losses.logistic, problem, start, residual=residual, **how)
+        if T is None:
+            how = {"sparse": sparse, "fit_intercept": fit_intercept, **how}
+            return _newton.minimize(losses.logistic, problem, start, residual=residual, **how)
+        of = partial(_orders.first_order, losses.logistic, problem, fit_intercept=fit_intercept)
+        return _lbfgs.minimize(of, T, start, residual=lambda w, J, g: smooth(J, g), **how)
 
     # A warm start is nearer than a fit to part of the rows, and a duality gap needs all of them.
     fit_all = run if sparse or init is not None else partial(in_phases, run)

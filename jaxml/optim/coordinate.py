@@ -60,7 +60,7 @@ def sweep(
     count: Int[Array, ""] | None = None,
 ) -> tuple[Float[Array, " d"], Int[Array, ""]]:
     """As coordinate_descent, from g = Q w - h at w; only the first count coordinates move."""
-    count = g.shape[0] if count is None else count
+    coordinates = g.shape[0] if count is None else count
     curvature = jnp.diag(Q)
     safe = jnp.where(curvature > 0, curvature, 1.0)
     step = jnp.where(curvature > 0, 1.0 / safe, 0.0)
@@ -75,7 +75,7 @@ def sweep(
 
     def once(state: _State) -> _State:
         fresh = state._replace(change=jnp.zeros_like(state.change))
-        return jax.lax.fori_loop(0, count, coordinate, fresh)
+        return jax.lax.fori_loop(0, coordinates, coordinate, fresh)
 
     start = _State(w, g, jnp.array(jnp.inf, g.dtype))
     # Written so that a NaN ends the loop.

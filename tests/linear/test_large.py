@@ -1,0 +1,149 @@
+"""What only sizes reach: rows in blocks, first fits to part of the rows, columns in groups."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.linear_model import ElasticNet, LogisticRegression
+
+from jaxml.linear import elastic_net, lasso, logistic, softmax
+from jaxml.linear._orders import TABLE
+from jaxml.linear._problem import PART
+from tests.linear.family import FAMILY
+from tests.linear.family import problem as _problem
+
+MEMBER = {m.label: m for m in FAMILY}
+
+
+def _peer(X, y, l2, s):
+    C = 1 / (s.sum() * l2)
+    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=200)
+    return model.fit(X, y, sample_weight=s)
+
+
+@pytest.mark.parametrize("solver", ["newton", "lbfgs"])
+def test_logistic_over_several_blocks(solver):
+    X, y, s = _problem(MEMBER["logistic"], n=20011, d=9)
+    assert X.size * X.shape[1] > TABLE
+    fit = logistic.fit(X, y, l2=0.01, sample_weight=s, solver=solver)
+    peer = _peer(X, y, 0.01, s)
+    assert fit.info.converged
+    np.testing.assert_allclose(fit.params.coef, peer.coef_[0], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(fit.params.intercept, peer.intercept_[0], rtol=0, atol=1e-8)
+
+
+def test_logistic_l1_over_several_blocks():
+    X, y, s = _problem(MEMBER["logistic"], n=20011, d=9)
+    fit = logistic.fit(X, y, l1=0.02, l2=0.01, sample_weight=s)
+    assert fit.info.converged
+    w, p = np.asarray(fit.params.coef), s / s.sum()
+    r = p * (1 / (1 + np.exp(-(X @ w + float(fit.params.intercept)))) - y)
+    g = r @ X + 0.01 * w
+    assert abs(r.sum()) < 1e-9
+    assert (np.abs(g[w == 0]) <= 0.02 * (1 + 1e-9)).all()
+    np.testing.assert_allclose(g[w != 0], -0.02 * np.sign(w[w != 0]), rtol=1e-7)
+
+
+@pytest.mark.parametrize("case", ["mixed", "sorted", "part without weight"])
+def test_a_first_fit_to_part_of_the_rows(case):
+    """Whatever that part is like, the answer is that of a start at zero."""
+    n = PART * 2**17 // 4
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(n, 3)) + 1.0
+    y = (rng.random(n) < 1 / (1 + np.exp(1.0 - X @ [1.0, -2.0, 0.5]))).astype(int)
+    s = np.ones(n)
+    if case == "sorted":
+        order = np.lexsort((X[:, 0], y))
+        X, y = X[order], y[order]
+    if case == "part without weight":
+        s[: n // 2] = 0.0
+    zero = logistic.Params(jnp.zeros(3), jnp.zeros(()))
+    fit = jax.jit(lambda X, y, s: logistic.fit(X, y, l2=1e-3, sample_weight=s))(X, y, s)
+    plain = logistic.fit(X, y, l2=1e-3, sample_weight=s, init=zero)
+    assert fit.info.converged
+    assert plain.info.converged
+    assert int(fit.info.n_iter) <= int(plain.info.n_iter)
+    for got, want in zip(fit.params, plain.params, strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-8)
+    if case == "sorted":
+        zeros = softmax.Params(jnp.zeros((3, 2)), jnp.zeros(2))
+        many = softmax.fit(X, y, n_classes=2, l2=2e-3)
+        few = softmax.fit(X, y, n_classes=2, l2=2e-3, init=zeros)
+        assert many.info.converged
+        np.testing.assert_allclose(many.params.coef, few.params.coef, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(
+            many.params.coef[:, 1] - many.params.coef[:, 0], fit.params.coef, rtol=0, atol=1e-7
+        )
+
+
+def _wide(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) + 3.0
+    return X, X[:, :5].sum(1) + rng.normal(size=n)
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 200), (80, 300)])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+@pytest.mark.parametrize("precompute", [False, True])
+def test_columns_that_enter_in_groups(n, d, l2, precompute):
+    X, y = _wide(n, d)
+    for l1 in (0.5, 0.03):
+        fit = elastic_net.fit(X, y, l1=l1, l2=l2, precompute=precompute)
+        peer = ElasticNet(alpha=l1 + l2, l1_ratio=l1 / (l1 + l2), tol=1e-14, max_iter=10**5)
+        assert fit.info.converged
+        np.testing.assert_allclose(fit.params.coef, peer.fit(X, y).coef_, rtol=0, atol=1e-9)
+        again = elastic_net.fit(X, y, l1=l1, l2=l2, precompute=precompute, init=fit.params)
+        assert int(again.info.n_iter) == 1
+        np.testing.assert_allclose(again.params.coef, fit.params.coef, rtol=0, atol=1e-10)
+
+
+def test_a_loose_tolerance_of_a_wide_fit_still_certifies():
+    X, y = _wide(400, 700)
+    A, q = X - X.mean(0), y - y.mean()
+    for l1 in (0.3, 0.03):
+        fit = lasso.fit(X, y, l1=l1, tol=1e-4)
+        w = np.asarray(fit.params.coef)
+        r = q - A @ w
+        u = A.T @ r / len(y)
+        kappa = min(1.0, l1 / np.abs(u).max())
+        dual = kappa * (q @ r) / len(y) - 0.5 * kappa**2 * (r @ r) / len(y)
+        gap = 0.5 * r @ r / len(y) + l1 * np.abs(w).sum() - dual
+        assert fit.info.converged
+        assert gap <= 1e-3 * 0.5 * q @ q / len(y)
+
+
+def test_paths_of_wide_data_alone_in_lanes_and_differentiated():
+    X, y = _wide(90, 150)
+    s = np.random.default_rng(1).integers(0, 3, (2, 90)).astype(float)
+    l1 = np.geomspace(2.0, 0.02, 8)
+    lanes = jax.jit(jax.vmap(lambda s: lasso.path(X, y, l1=l1, sample_weight=s)))(s)
+    assert np.asarray(lanes.info.converged).all()
+    for i, weight in enumerate(s):
+        alone = lasso.path(X, y, l1=l1, sample_weight=weight)
+        np.testing.assert_allclose(lanes.params.coef[i], alone.params.coef, rtol=0, atol=1e-9)
+        for j in (2, 7):
+            fit = lasso.fit(X, y, l1=l1[j], sample_weight=weight)
+            np.testing.assert_allclose(alone.params.coef[j], fit.params.coef, rtol=0, atol=1e-9)
+
+    def at(fit, y):
+        return jnp.sum(fit(y).params.coef[-1] ** 2)
+
+    of_path = jax.grad(lambda y: at(lambda y: lasso.path(X, y, l1=l1), y))(y)
+    of_fit = jax.grad(lambda y: jnp.sum(lasso.fit(X, y, l1=l1[-1]).params.coef ** 2))(y)
+    np.testing.assert_allclose(of_path, of_fit, rtol=0, atol=1e-8 * np.abs(of_fit).max())
+
+
+def test_a_grid_of_penalties_over_folds_equals_single_fits():
+    X, y, s = _problem(MEMBER["logistic"], n=60, d=4)
+    folds = np.stack([s * (np.arange(60) % 3 != f) for f in range(3)])
+    l2 = np.geomspace(1.0, 1e-4, 5)
+    fits = jax.jit(
+        jax.vmap(lambda s: jax.vmap(lambda l2: logistic.fit(X, y, l2=l2, sample_weight=s))(l2))
+    )(folds)
+    assert np.asarray(fits.info.converged).all()
+    for f, weight in enumerate(folds):
+        for i, penalty in enumerate(l2):
+            one = logistic.fit(X, y, l2=penalty, sample_weight=weight)
+            np.testing.assert_allclose(
+                fits.params.coef[f, i], one.params.coef, rtol=1e-8, atol=1e-9
+            )
