@@ -4,8 +4,8 @@
 
 Columns that press hardest to come in enter in groups. A group costs one pass over the data, which
 gives its rows of the Gram matrix G; with them coordinate descent, the correlations u of all
-columns and the duality gap need no data: a step d moves u by -G d. At the end u is taken from the
-data once more, so that no rounding of G is in the certificate.
+columns and the duality gap need no data: a step d moves u by -G d. Where tol is near the rounding
+of G, u is taken from the data once more, and that certifies.
 
 Symbols: as in _moments; S = the columns that have entered.
 Reference: Friedman, Hastie, Tibshirani (2010), Regularization paths for generalized linear models
@@ -40,7 +40,7 @@ class Pool(NamedTuple):
 
     columns: Int[Array, " k"]
     rows: Float[Array, "k d"]  # G[S]
-    gram: Float[Array, "k k"]  # G[S][:, S]
+    gram: Float[Array, "k k"]  # G[S][:, S] + l2 I, 0 where a column does not vary
     entered: Bool[Array, " d"]
     size: Int[Array, ""]
 
@@ -190,10 +190,13 @@ def minimize(
             ),
             max_iter=max_iter - done,
         )
-        sums = partial(from_pool, stats, pool)
-        if refresh is not None:
-            sums = partial(jax.lax.cond, tight, refresh, sums)
-        new = _judge(start(state.w, sums(state.w)), stats, l1, l2)
+        # Steps have added rounding to the sums. G serves only if every nonzero column is in it.
+        complete = ~((state.w != 0) & ~pool.entered).any()
+        again = partial(from_pool, stats, pool) if refresh is None else refresh
+        fresh = tight & (complete if refresh is None else True)
+        known = state.u, state.r_2, state.q_r
+        sums = jax.lax.cond(fresh, again, lambda _: known, state.w)
+        new = _judge(start(state.w, sums), stats, l1, l2)
         idle = jnp.where(new.residual < before.residual, 0, before.idle + 1)
         return new._replace(idle=idle), pool, done + more
 

@@ -54,7 +54,7 @@ def fit(
     tol: Real | None = None,
     max_iter: int = 100,
 ) -> Fit[Params]:
-    """Minimize J by coordinate descent on a working set of columns.
+    """Minimize J by coordinate descent on columns that enter in groups.
 
     Args:
       X: Features (n, d), float32 or float64; integers become the default float.
@@ -64,16 +64,17 @@ def fit(
       sample_weight: s_i >= 0, not all zero; only their ratios matter.
       fit_intercept: Static; False fixes b = 0.
       init: Where to start, a warm start.
-      precompute: Static; whether to form the whole d x d Gram matrix first. It pays where d is
-        small (None: up to 128 features) and where it is shared, by a vmap over penalties.
+      precompute: Static; whether to form the whole d x d Gram matrix first and certify from it
+        alone. It pays where d is small (None: up to 128 features) and where it is shared, by a
+        vmap over penalties.
       tol: What the residual must not exceed; None is eps^(5/6) of the dtype.
       max_iter: Static bound on the rounds, each of which may admit new columns.
 
     Returns:
       Params, and Info with residual = duality gap / J at w = 0, an upper bound of the relative
       distance of J from its minimum. Derivatives with respect to X, y, l1, l2 and sample_weight
-      are implicit, at the present set of nonzero coefficients. MAX_ITER also where more
-      than 4096 coefficients are not 0.
+      are implicit, at the present set of nonzero coefficients. MAX_ITER also where more columns
+      press than can enter: 4096, or twice the rows.
 
     Raises:
       ValueError: Shapes disagree, a penalty is negative or both are 0, or a concrete array holds

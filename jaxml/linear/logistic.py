@@ -78,6 +78,8 @@ def fit(
 ) -> Fit[Params]:
     """Minimize J.
 
+    On a CPU, millions of numbers in X are not read before one row in sixteen has been fitted.
+
     Args:
       X: Features (n, d), float32 or float64; integers become the default float.
       y: Labels (n,), integers 0 or 1, both present.
