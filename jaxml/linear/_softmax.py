@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
 from jaxml._loop import iterate
 from jaxml._numerics import matmul, sum_over_rows, total
@@ -21,11 +20,10 @@ from jaxml.linear._affine import Normal, divide
 from jaxml.linear._problem import Problem
 from jaxml.optim.coordinate import coordinate_descent, solve_on_support
 
-__all__ = ["first_order", "no_minimizer", "proximal", "residual", "shortfall"]
+__all__ = ["first_order", "proximal", "residual"]
 
 
 PATIENCE = 100  # proximal steps in a row without a better point
-SEARCHED = 256  # parameters up to which separation in the limit is looked for
 
 
 class Point(NamedTuple):
@@ -81,50 +79,6 @@ def residual(problem: Problem, W: Array, J: Scalar, gradient: tuple[Array, Array
     off = jnp.where(W != 0, jnp.abs(g_w + problem.l1 * jnp.sign(W)), off)
     worst = jnp.maximum(jnp.max(divide(off.T, problem.sd[None, :])), jnp.max(jnp.abs(g_v)))
     return worst / jnp.maximum(1.0, jnp.abs(J))
-
-
-def shortfall(problem: Problem, W: Array, v: Array, margin: float) -> Int[Array, ""]:
-    """The number of rows of positive weight whose label leads all other scores by <= margin."""
-    c, classes = problem.c, jnp.arange(v.shape[0])
-
-    def sums(X: Rows, y: Labels, p: Column) -> Array:
-        Z = matmul(X - c[None, :], W).T + v[:, None]
-        is_label = classes[:, None] == y[None, :]
-        lead = jnp.sum(jnp.where(is_label, Z, 0.0), axis=0)
-        lead = lead - jnp.max(jnp.where(is_label, -jnp.inf, Z), axis=0)
-        return jnp.sum((p > 0) & ~(lead > margin))
-
-    return sum_over_rows(sums, problem.X, problem.y, problem.p)
-
-
-def no_minimizer(
-    problem: Problem, W: Array, v: Array, tol: Scalar, *, fit_intercept: bool
-) -> Bool[Array, ""]:
-    """Whether the rows are separated at (W, v), or only in the limit.
-
-    In the limit the curvature vanishes along a direction in which, at W = 0, it did not: every row
-    that moves is already certain of its label. That is looked for up to SEARCHED parameters.
-    """
-    separated = shortfall(problem, W, v, 0.0) == 0
-    if W.size + v.size > SEARCHED:
-        return separated
-    scale = jnp.where(problem.sd > 0, problem.sd, 1.0)[:, None]
-    flat, unravel = ravel_pytree((W * scale, v))
-
-    def slope(x: Array) -> Array:
-        U, v = unravel(x)
-        g_w, g_v = first_order(problem, U / scale, v, fit_intercept=fit_intercept)[1]
-        return ravel_pytree((g_w / scale, g_v))[0]
-
-    eps = jnp.finfo(flat.dtype).eps
-    values, V = jnp.linalg.eigh(jax.jacfwd(slope)(jnp.zeros_like(flat)))
-    covered = values > 1e-4 * values[-1]
-    V = jnp.where(covered, V * jax.lax.rsqrt(jnp.where(covered, values, 1.0))[None, :], 0.0)
-    ratio = matmul(V.T, matmul(jax.jacfwd(slope)(flat), V)) + jnp.diag(jnp.where(covered, 0.0, 1.0))
-    # A gradient at tol leaves a curvature of that size where it vanishes.
-    floor = jnp.maximum(100 * flat.shape[0] * eps, 10 * tol)
-    vanished = jnp.linalg.eigvalsh(ratio)[0] < floor
-    return separated | vanished
 
 
 def proximal(

@@ -12,7 +12,6 @@ Reference: Friedman, Hastie, Tibshirani (2010), Regularization paths for general
 via coordinate descent, section 2.2; Massias, Gramfort, Salmon (2018), Celer, section 3.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,27 +21,17 @@ import jax.numpy as jnp
 
 from jaxml._loop import iterate
 from jaxml._numerics import default_gap_tol, matmul
-from jaxml._typing import Array, Bool, Float, Int, Real, Scalar
+from jaxml._typing import Array, Float, Int, Real, Scalar
 from jaxml.linear import _affine, _duality
 from jaxml.linear._moments import Moments
+from jaxml.linear._pool import Pool, enter, from_pool
 from jaxml.optim.coordinate import solve_on_support, sweep
 
-__all__ = ["Pool", "State", "empty", "from_pool", "minimize", "start", "whole"]
+__all__ = ["State", "minimize", "start"]
 
-CAPACITY = 4096  # columns that can enter
 SWEEPS = 1000  # between two solves on the nonzero set
 EXACT = 640  # columns up to which a tight tolerance ends with a solve on the nonzero set
 PATIENCE = 5  # rounds without progress
-
-
-class Pool(NamedTuple):
-    """The columns S that have entered. A vacant place holds column d, which does not exist."""
-
-    columns: Int[Array, " k"]
-    rows: Float[Array, "k d"]  # G[S]
-    gram: Float[Array, "k k"]  # G[S][:, S] + l2 I, 0 where a column does not vary
-    entered: Bool[Array, " d"]
-    size: Int[Array, ""]
 
 
 class State(NamedTuple):
@@ -57,36 +46,6 @@ class State(NamedTuple):
     idle: Int[Array, ""]  # rounds in a row without progress
 
 
-def empty(n: int, stats: Moments) -> Pool:
-    """A pool that never exceeds the data in size: of more than n columns few are ever needed."""
-    d, dtype = stats.c.shape[0], stats.c.dtype
-    group = _group(d)
-    # Whole groups, and one more for scratch.
-    k = group * (math.ceil(min(d, CAPACITY, max(2 * n, 512)) / group) + 1)
-    columns, zeros = jnp.full(k, d, jnp.int32), jnp.zeros((k, k), dtype)
-    return Pool(columns, jnp.zeros((k, d), dtype), zeros, stats.sd == 0, jnp.int32(0))
-
-
-def whole(G: Float[Array, "d d"], stats: Moments, l2: Scalar) -> Pool:
-    """All columns, from the whole Gram matrix."""
-    d = G.shape[0]
-    Q = jnp.where((stats.sd > 0)[:, None], G + l2 * jnp.eye(d, dtype=G.dtype), 0.0)
-    return Pool(jnp.arange(d, dtype=jnp.int32), G, Q, jnp.ones(d, bool), jnp.int32(d))
-
-
-def _group(d: int) -> int:
-    """Columns that enter together: a narrow product costs nearly as much as a wider one."""
-    return min(d, 32 * min(math.ceil(d / 256), 8))
-
-
-def from_pool(stats: Moments, pool: Pool, w: Array) -> tuple[Array, Scalar, Scalar]:
-    """u, r'r and q'r at w from rows of G alone, without the data."""
-    w_S = w.at[pool.columns].get(mode="fill", fill_value=0.0)
-    u = stats.h - matmul(w_S, pool.rows)
-    q_r = 2 * stats.null - stats.h @ w
-    return u, q_r - u @ w, q_r
-
-
 def start(w: Array, sums: tuple[Array, Scalar, Scalar]) -> State:
     """The state at w; its objective and residual depend on the penalties and are set later."""
     u, r_2, q_r = sums
@@ -98,31 +57,6 @@ def _judge(state: State, stats: Moments, l1: Scalar, l2: Scalar) -> State:
     gap = jnp.maximum(_duality.squared_gap(u, r_2, q_r, w, l1, l2), 0.0)
     residual = jnp.where(gap == 0, 0.0, gap / stats.null)
     return state._replace(J=0.5 * r_2 + _affine.penalty(w, l1, l2), residual=residual)
-
-
-def _enter(
-    pool: Pool, state: State, l1: Scalar, l2: Scalar, rows: Callable[[Array], Array]
-) -> tuple[Pool, Array]:
-    """Let the columns in that press hardest, if any does and there is room; return whether."""
-    k, d = pool.rows.shape
-    group = _group(d)
-    press = jnp.where(state.w != 0, jnp.inf, jnp.abs(state.u - l2 * state.w))
-    press, chosen = jax.lax.top_k(jnp.where(pool.entered, -1.0, press), group)
-    worth = (press[0] > l1) & (pool.size + 2 * group <= k)
-    chosen = jnp.where((press >= 0) & worth, chosen, d).astype(jnp.int32)
-    nothing = jnp.zeros((group, d), pool.rows.dtype)
-    # A loop of one turn or none: XLA may copy what a cond is given, here the data.
-    new, _ = iterate(lambda _: rows(chosen), nothing, stop=lambda _: ~worth, max_iter=1)
-    at = jnp.where(worth, pool.size, k - group)  # else into the scratch
-    zero = jnp.zeros_like(at)
-    columns = jax.lax.dynamic_update_slice(pool.columns, chosen, (at,))
-    same = (chosen[:, None] == columns[None, :]) & (chosen < d)[:, None]
-    side = new.at[:, columns].get(mode="fill", fill_value=0.0) + jnp.where(same, l2, 0.0)
-    gram = jax.lax.dynamic_update_slice(pool.gram, side, (at, zero))
-    gram = jax.lax.dynamic_update_slice(gram, side.T, (zero, at))
-    grown = jax.lax.dynamic_update_slice(pool.rows, new, (at, zero))
-    entered = pool.entered.at[chosen].set(True, mode="drop")
-    return Pool(columns, grown, gram, entered, pool.size + jnp.where(worth, group, 0)), worth
 
 
 def minimize(
@@ -162,7 +96,7 @@ def minimize(
         state, pool = carry
         entered, count = jnp.array(False), None
         if rows is not None:
-            pool, entered = _enter(pool, state, l1, l2, rows)
+            pool, entered = enter(pool, state.w, jnp.abs(state.u - l2 * state.w), l1, l2, rows)
             count = pool.size
         old, g = take(pool, state.w), -take(pool, state.u - l2 * state.w)
         # Without l2 the gap is linear in the error of w. A solve on the nonzero set ends it.

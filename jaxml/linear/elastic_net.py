@@ -21,7 +21,7 @@ from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import default_gap_tol, matmul, one_at_a_time, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _moments, _normal, _working_set
+from jaxml.linear import _affine, _moments, _normal, _pool, _working_set
 from jaxml.linear._affine import Params, predict
 from jaxml.linear._moments import Moments
 from jaxml.linear._working_set import PATIENCE, State
@@ -186,14 +186,14 @@ def _fit(
 
 def _solve(theta: Any, how: tuple[Params | None, Scalar, Moments], *, max_iter: int) -> Fit[Params]:
     (X, y, s, l1, l2), (init, tol, stats) = theta, how
-    pool, rows, refresh = _working_set.empty(X.shape[0], stats), None, None
+    pool, rows, refresh = _pool.empty(X.shape[0], stats), None, None
     if stats.gram is None:
         rows = partial(_moments.gram_rows, X, s, stats)
         refresh = partial(_moments.correlate, X, y, s, stats)
     elif X.shape[1] > GRAM_LIMIT:
         rows = partial(_moments.taken, stats.gram)
     else:
-        pool = _working_set.whole(stats.gram, stats, l2)
+        pool = _pool.whole(stats.gram, stats, l2)
     minimize = partial(_working_set.minimize, rows, refresh, stats, tol=tol, max_iter=max_iter)
     if init is None:
         known = stats.h, 2 * stats.null, 2 * stats.null

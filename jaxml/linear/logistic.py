@@ -21,12 +21,20 @@ from jaxml._numerics import (
     default_gap_tol,
     default_tol,
     matmul,
-    sum_over_rows,
     total,
     weighted_mean,
 )
 from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _duality, _inference, _lbfgs, _newton, _normal, _orders
+from jaxml.linear import (
+    _affine,
+    _duality,
+    _inference,
+    _lbfgs,
+    _newton,
+    _normal,
+    _orders,
+    _separation,
+)
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
 from jaxml.linear._problem import Problem, in_phases
@@ -199,23 +207,10 @@ def _solve(
     end, n_iter, failed = fit_all(problem, start, tol=tol, max_iter=max_iter)
     w, v = end.w, end.v
 
-    def no_minimizer() -> Array:
-        """Separation proves it; a last step that lowers no margin and raises some shows it."""
-
-        def counts(X: Rows, y: Column, p: Column) -> Array:
-            A, sign, counted = X - c[None, :], 2 * y - 1, p > 0
-            margin, gain = (
-                sign * (matmul(A, w) + v),
-                sign * (matmul(A, end.moved[0]) + end.moved[1]),
-            )
-            tests = (counted & ~(margin > 0), counted & ~(gain > -1e-2), counted & (gain > 0.1))
-            return jnp.stack([jnp.sum(t) for t in tests])
-
-        wrong, lowered, raised = sum_over_rows(counts, X, y, p)
-        return (wrong == 0) | ((lowered == 0) & (raised > 0))
-
     free = (l1 == 0) & (l2 == 0)
-    degenerate = jax.lax.cond(free, no_minimizer, lambda: jnp.array(False))
+    degenerate = jax.lax.cond(
+        free, lambda: _separation.binary(problem, w, v, end.moved), lambda: jnp.array(False)
+    )
     one_class = ~((share > 0) & (share < 1)) | ((labels < 0) & (s > 0)).any()
     rounding = jnp.finfo(X.dtype).eps * (jnp.abs(c) @ jnp.abs(w))
     return certify(

@@ -24,7 +24,7 @@ from jaxml._implicit import differentiable, solve_by_cg
 from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import default_tol, matmul, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _inference, _lbfgs, _softmax
+from jaxml.linear import _affine, _inference, _lbfgs, _separation, _softmax
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
 from jaxml.linear._problem import Problem, in_phases
@@ -212,7 +212,7 @@ def _solve(
     free = (l1 == 0) & (l2 == 0)
     degenerate = jax.lax.cond(
         free,
-        lambda: _softmax.no_minimizer(problem, W, v, tol, fit_intercept=fit_intercept),
+        lambda: _separation.multinomial(problem, W, v, tol, fit_intercept=fit_intercept),
         lambda: jnp.array(False),
     )
     absent = (shares == 0).any() & fit_intercept

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxml._typing import Key
 from jaxml.verify.case import Point
-from jaxml.verify.compare import cast
+from jaxml.verify.evidence import cast
 
 __all__ = [
     "Domain", "away_from", "design", "labels", "logits", "regression", "seed", "signs", "vector",

@@ -11,7 +11,8 @@ from jax.flatten_util import ravel_pytree
 
 from jaxml._typing import PyTree
 from jaxml.verify.case import Reading, Tolerance, Verdict
-from jaxml.verify.compare import cast, distance, stencil
+from jaxml.verify.compare import distance
+from jaxml.verify.evidence import cast, stencil
 
 __all__ = ["check_gradient"]
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxml._typing import Key, PyTree
 from jaxml.verify.case import DERIVATIVES, Case
-from jaxml.verify.compare import Evidence, call, gather, judge
+from jaxml.verify.compare import judge
+from jaxml.verify.evidence import Evidence, call, gather
 
 __all__ = ["Mutation", "bends", "mutants", "mutate"]
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from jaxml._typing import Key
 from jaxml.verify.case import Case, Reading, Verdict
-from jaxml.verify.compare import DRAWS, gather, judge
+from jaxml.verify.compare import judge
+from jaxml.verify.evidence import DRAWS, gather
 from jaxml.verify.mutation import Mutation, mutate
 from jaxml.verify.registry import by_topic
 

@@ -19,8 +19,9 @@ from jaxml.verify import (
     point,
     run,
 )
-from jaxml.verify.compare import distance, stencil
+from jaxml.verify.compare import distance
 from jaxml.verify.domains import Domain, away_from, labels, signs
+from jaxml.verify.evidence import stencil
 
 KEY = jax.random.key(3)
 
