@@ -107,7 +107,8 @@ def weigh(X: Rows, D: Column, c: Float[Array, " d"]) -> tuple[Column, Rows]:
 def center(X: Rows, s: Column, *, fit_intercept: bool) -> Float[Array, " d"]:
     """c: the plain mean of a sample of the rows of positive weight, 0 without an intercept.
 
-    A mean of k of n rows is within (n/k)^(1/2) sd of the mean of all, whatever rows they are.
+    A mean of k of n rows is within (n/k)^(1/2) sd of the mean of all, whatever rows they are. Of
+    all rows where they are few, or no row of the sample has weight.
     """
     if not fit_intercept:
         return jnp.zeros(X.shape[1], X.dtype)

@@ -2,8 +2,8 @@
 
     J(w, v) = sum_i p_i l(z_i, y_i) + l1 ||w||_1 + l2/2 ||w||_2^2,    z = a'w + v, a = x - c
 
-Where rows are many, a minimizer for one in sixteen of them is as near to the minimizer for all as
-the noise in the data allows, (d / n)^(1/2) of a standard error of the part, and costs a sixteenth.
+Where rows are many, the minimizer for one in sixteen of them costs a sixteenth and lies within a
+few of its standard errors of the minimizer for all, where one or two Newton steps are left to do.
 
 Reference: Bottou, Curtis, Nocedal (2018), Optimization methods for large-scale machine learning,
 section 6.1, for steps on part of the rows.

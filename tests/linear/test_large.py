@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.linear_model import ElasticNet, LogisticRegression
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
 
 from jaxml.linear import elastic_net, lasso, logistic, softmax
 from jaxml.linear._orders import TABLE
@@ -74,6 +74,50 @@ def test_a_first_fit_to_part_of_the_rows(case):
         np.testing.assert_allclose(
             many.params.coef[:, 1] - many.params.coef[:, 0], fit.params.coef, rtol=0, atol=1e-7
         )
+
+
+@pytest.fixture
+def accelerator(monkeypatch):
+    """Take the forms that an accelerator takes, whatever the device; forget them afterwards."""
+    jax.clear_caches()
+
+    def other(*args, cpu, default):
+        del cpu
+        return default(*args)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", other)
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.usefixtures("accelerator")
+def test_forms_for_an_accelerator_give_the_same_answers():
+    X, y = _wide(90, 150)
+    s = np.random.default_rng(1).integers(0, 3, (2, 90)).astype(float)
+    l1 = np.geomspace(2.0, 0.02, 4)
+    lanes = jax.jit(jax.vmap(lambda s: lasso.path(X, y, l1=l1, sample_weight=s)))(s)
+    fits = jax.jit(jax.vmap(lambda s: lasso.fit(X, y, l1=0.1, sample_weight=s)))(s)
+    assert np.asarray(lanes.info.converged).all()
+    assert np.asarray(fits.info.converged).all()
+    for i, weight in enumerate(s):
+        for penalty, got in ((l1[-1], lanes.params.coef[i, -1]), (0.1, fits.params.coef[i])):
+            model = Lasso(alpha=penalty, tol=1e-14, max_iter=10**5)
+            want = model.fit(X, y, sample_weight=weight).coef_
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
+    X, y, s = _problem(MEMBER["logistic"], n=PART * 2**17 // 4, d=3)
+    fit = logistic.fit(X, y, l2=0.01, sample_weight=s)
+    assert fit.info.converged
+    np.testing.assert_allclose(fit.params.coef, _peer(X, y, 0.01, s).coef_[0], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("member", FAMILY, ids=lambda m: m.label)
+def test_every_fit_lowers_for_cuda(member):
+    """Without such a device only this far: cuSOLVER is asked what LAPACK is asked here."""
+    X, y, s = _problem(member, n=96, d=4)
+    fit = jax.jit(lambda X, y, s: member.fit(X, y, sample_weight=s))
+    text = fit.trace(X, y, s).lower(lowering_platforms=("cuda",)).as_text()
+    assert "lapack" not in text
+    assert "cusolver" in text
 
 
 def _wide(n, d, seed=0):
