@@ -10,7 +10,7 @@ Reference: Bjorck (1996), Numerical Methods for Least Squares Problems, section 
 semi-normal equations).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxml import penalties
 from jaxml._loop import Code, Fit, certify, iterate
 from jaxml._numerics import default_tol, matmul, sum_over_rows, total
 from jaxml._typing import Array, Bool, Column, Float, Int, Real, Rows, Scalar
-from jaxml.linear import _affine
+from jaxml.linear import _affine, _dual
 from jaxml.linear._affine import Normal, Params, divide
 
 __all__ = ["Solution", "hessian_inverse", "solve"]
@@ -49,9 +49,20 @@ class _State(NamedTuple):
 
 
 def solve(
-    X: Rows, y: Column, s: Column, l2: Real, tol: Real, *, fit_intercept: bool
-) -> tuple[Solution, Normal]:
-    """Solve by a scaled Cholesky factorization, refine to tol, to rounding or while it gains."""
+    X: Rows,
+    y: Column,
+    s: Column,
+    l2: Real,
+    tol: Real,
+    *,
+    fit_intercept: bool,
+    dual: bool = False,
+) -> tuple[Solution, Any]:
+    """Solve by a Cholesky factorization, refine to tol, to rounding or while it gains.
+
+    Returns the solution and the Normal it came from. With dual, which needs l2 > 0, the factor is
+    n x n, and there is no Normal.
+    """
     p = s / s.sum()
     c = _affine.center(X, s, fit_intercept=fit_intercept)
     c_y = jnp.mean(y) if fit_intercept else jnp.zeros((), y.dtype)
@@ -69,11 +80,18 @@ def solve(
         r = matmul(A, w) + v - (y - c_y)
         return matmul(p * r, A), total(p * r), 0.5 * total(p * r**2)
 
-    normal, h, (m_q, q_2) = sum_over_rows(second_order, X, y, p)
-    direction = _affine.inverse(normal, l2, fit_intercept=fit_intercept)
-    m = normal.cross if fit_intercept else jnp.zeros_like(c)
-    m_q = m_q if fit_intercept else jnp.zeros_like(m_q)
-    sd_x = _affine.deviation(jnp.diag(normal.gram) - m**2, c)
+    if dual:
+        normal, ((root, B), q) = None, (_affine.weigh(X, p, c), y - c_y)
+        direction = _dual.inverse(root, B, l2, fit_intercept=fit_intercept)
+        m, square, h = matmul(root, B), jnp.sum(B * B, axis=0), matmul(root * q, B)
+        m_q, q_2 = total(p * q), total(p * q**2)
+    else:
+        normal, h, (m_q, q_2) = sum_over_rows(second_order, X, y, p)
+        direction = _affine.inverse(normal, l2, fit_intercept=fit_intercept)
+        m, square = normal.cross, jnp.diag(normal.gram)
+    if not fit_intercept:
+        m, m_q = jnp.zeros_like(c), jnp.zeros_like(m_q)
+    sd_x = _affine.deviation(square - m**2, c)
     sd_y = _affine.deviation(q_2 - m_q**2, c_y)
 
     def judge(g_w: Array, g_v: Scalar) -> Scalar:
@@ -132,11 +150,17 @@ def finish(
 
 
 def hessian_inverse(
-    X: Rows, D: Column, l2: Real, *, fit_intercept: bool, alive: Bool[Array, " d"] | None = None
+    X: Rows,
+    D: Column,
+    l2: Real,
+    *,
+    fit_intercept: bool,
+    alive: Bool[Array, " d"] | None = None,
+    dual: bool = False,
 ):
     """Return g -> H^-1 g on Params, for H = sum_i D_i (x_i, 1)(x_i, 1)' + l2 diag(1, .., 1, 0).
 
-    Coefficients that are not alive stay as they are: H is restricted to the others.
+    Coefficients that are not alive stay as they are: H is restricted to the others. dual: as solve.
     """
     c = _affine.center(X, D, fit_intercept=fit_intercept)
 
@@ -144,8 +168,11 @@ def hessian_inverse(
         root, B = _affine.weigh(X, D, c)
         return Normal.of(root, B if alive is None else jnp.where(alive, B, 0.0))
 
-    normal = sum_over_rows(second_order, X, D)
-    direction = _affine.inverse(normal, l2, fit_intercept=fit_intercept)
+    if dual:
+        direction = _dual.inverse(*_affine.weigh(X, D, c), l2, fit_intercept=fit_intercept)
+    else:
+        normal = sum_over_rows(second_order, X, D)
+        direction = _affine.inverse(normal, l2, fit_intercept=fit_intercept)
 
     def apply(g: Params) -> Params:
         # In v = b + c'w the gradient is (g_w - c g_b, g_b); back, d_b = d_v - c'd_w.

@@ -41,7 +41,7 @@ def fit(
 ) -> Fit[Params]:
     """Minimize J by a Cholesky solve of the centered normal equations, refined on the data.
 
-    Products are of full precision on every device.
+    Of their n x n dual where n < d. Products are of full precision on every device.
 
     Args:
       X: Features (n, d), float32 or float64; integers become the default float.
@@ -86,7 +86,8 @@ def _fit(X: Rows, y: Column, s: Column, l2: Scalar, tol: Scalar, *, fit_intercep
 
     def inverse(params: Params, theta: Any):
         X, _, s, l2 = theta
-        return _normal.hessian_inverse(X, s / s.sum(), l2, fit_intercept=fit_intercept)
+        how = {"fit_intercept": fit_intercept, "dual": X.shape[0] < X.shape[1]}
+        return _normal.hessian_inverse(X, s / s.sum(), l2, **how)
 
     solve = partial(_solve, fit_intercept=fit_intercept)
     derived = differentiable(solve, objective=objective, optimality=optimality, inverse=inverse)
@@ -95,5 +96,6 @@ def _fit(X: Rows, y: Column, s: Column, l2: Scalar, tol: Scalar, *, fit_intercep
 
 def _solve(theta: Any, tol: Scalar, *, fit_intercept: bool) -> Fit[Params]:
     X, y, s, l2 = theta
-    solution, _ = _normal.solve(X, y, s, l2, tol, fit_intercept=fit_intercept)
+    how = {"fit_intercept": fit_intercept, "dual": X.shape[0] < X.shape[1]}
+    solution, _ = _normal.solve(X, y, s, l2, tol, **how)
     return _normal.finish(solution, X, y, s, tol)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
 
-from jaxml.linear import elastic_net, lasso, logistic, softmax
+from jaxml.linear import elastic_net, lasso, logistic, ridge, softmax
 from jaxml.linear._orders import TABLE
 from jaxml.linear._problem import PART
 from tests.linear.family import FAMILY
@@ -124,6 +124,34 @@ def _wide(n, d, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d)) + 3.0
     return X, X[:, :5].sum(1) + rng.normal(size=n)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("l2", [1e-9, 1e-3, 10.0])
+def test_ridge_of_more_columns_than_rows(l2, fit_intercept):
+    X, y = _wide(30, 80)
+    s = np.random.default_rng(2).integers(0, 3, 30).astype(float)
+    how = {"sample_weight": s, "fit_intercept": fit_intercept}
+    fit = ridge.fit(X, y, l2=l2, **how)
+    p = s / s.sum()
+    m, m_y = (p @ X, p @ y) if fit_intercept else (np.zeros(80), 0.0)
+    A, q = np.sqrt(p)[:, None] * (X - m), np.sqrt(p) * (y - m_y)
+    want = A.T @ np.linalg.solve(A @ A.T + l2 * np.eye(30), q)
+    assert fit.info.converged
+    np.testing.assert_allclose(fit.params.coef, want, rtol=0, atol=1e-9 * np.abs(want).max())
+    np.testing.assert_allclose(fit.params.intercept, m_y - m @ want, rtol=1e-8, atol=1e-9)
+
+    def size(l2, y):
+        return jnp.sum(ridge.fit(X, y, l2=l2, **how).params.coef ** 2)
+
+    by_l2, by_y = jax.grad(size, (0, 1))(l2, y)
+    # w = A'z, S z = q: dw/dl2 = -A'S^-1 z, dw/dq = A'S^-1.
+    S_inv = np.linalg.inv(A @ A.T + l2 * np.eye(30))
+    back = S_inv @ (A @ (2 * want))
+    np.testing.assert_allclose(by_l2, -back @ (S_inv @ q), rtol=1e-5)
+    moved = np.sqrt(p) * back
+    moved = moved - p * moved.sum() if fit_intercept else moved
+    np.testing.assert_allclose(by_y, moved, rtol=0, atol=1e-6 * np.abs(moved).max())
 
 
 @pytest.mark.parametrize(("n", "d"), [(300, 200), (80, 300)])
