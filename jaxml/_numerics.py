@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
-    "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "one_at_a_time", "safe_norm",
-    "safe_sqrt", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
+    "after", "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "one_at_a_time",
+    "safe_norm", "safe_sqrt", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -78,6 +78,15 @@ def sum_over_rows(f: Callable[..., T], *arrays: Array, share: Scalar | None = No
         return jax.lax.fori_loop(0, taken, add, first)
 
     return jax.lax.platform_dependent(*arrays, cpu=blocked, default=f)
+
+
+def after(value: T, first: Scalar) -> T:
+    """Value, made to wait for first, a finite number.
+
+    A batched LAPACK call of jaxlib on a CPU waits inside a thread pool for tasks in that same pool:
+    as many such calls at once as it has threads never end. So those of one program take turns.
+    """
+    return jax.tree.map(lambda leaf: leaf + 0.0 * first.astype(leaf.dtype), value)
 
 
 def one_at_a_time(f: Callable[..., T]) -> Callable[..., T]:

@@ -190,14 +190,15 @@ def inverse(normal: Normal, l2: Real, *, fit_intercept: bool):
     """
     C, scale, m, M = scaled(normal, l2, fit_intercept=fit_intercept)
     d, eps = m.shape[0], jnp.finfo(m.dtype).eps
+
     # Rounding in a sum over rows perturbs C by more than eps: the rescue must exceed that. A loop,
-    # since under vmap a cond would always factor twice.
-    L, _ = iterate(
-        lambda _: jnp.linalg.cholesky(C + 100 * d * eps * jnp.eye(d, dtype=m.dtype)),
-        jnp.linalg.cholesky(C),
-        stop=lambda L: jnp.isfinite(L).all(),
-        max_iter=1,
-    )
+    # since under vmap a cond would always factor twice, with a carry, lest XLA hoist the factor.
+    def rescued(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        _, rescue = carry
+        return jnp.linalg.cholesky(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
+
+    start = jnp.linalg.cholesky(C), jnp.asarray(100 * d * eps, m.dtype)
+    (L, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=1)
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:
         d_w = scale * jax.scipy.linalg.cho_solve((L, True), scale * (g_w - m / M * g_v))

@@ -179,5 +179,7 @@ def minimize(
     end, n_iter = iterate(step, state, stop=stop, max_iter=max_iter)
     u, v = unravel(end.x)
     d_u, d_v = unravel(end.moved)
-    point = Point(init[0] + T.apply(u), v, end.J, end.residual, (T.apply(d_u), d_v))
+    both = jnp.concatenate([a.reshape(u.shape[0], -1) for a in (u, d_u)], axis=1)
+    w, d_w = (a.reshape(u.shape) for a in jnp.split(T.apply(both), 2, axis=1))
+    point = Point(init[0] + w, v, end.J, end.residual, (d_w, d_v))
     return point, n_iter, end.cleared >= PATIENCE

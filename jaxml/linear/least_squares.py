@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit
-from jaxml._numerics import default_tol, matmul, weighted_mean
+from jaxml._numerics import after, default_tol, matmul, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal, _orthogonal
 from jaxml.linear._affine import Params, predict
@@ -118,6 +118,7 @@ def _solve(theta: Any, tol: Scalar, *, fit_intercept: bool, method: str) -> Fit[
     else:
         # All refinements are made, since each adds digits: tol = 0.
         solution, normal = _normal.solve(X, y, s, 0.0, 0.0, fit_intercept=fit_intercept)
+        normal = after(normal, solution.objective)
         kappa = _affine.condition_number(normal, fit_intercept=fit_intercept)
         deficient = ~(kappa < jnp.finfo(X.dtype).eps ** -0.5)
         if method == "auto":
@@ -127,7 +128,7 @@ def _solve(theta: Any, tol: Scalar, *, fit_intercept: bool, method: str) -> Fit[
                 direct & ~deficient,
                 lambda *_: (solution, kappa, deficient),
                 orthogonal,
-                X, y, s,
+                X, y, after(s, jnp.minimum(kappa, 1e30)),
             )  # fmt: skip
     flags = (
         (Code.RANK_DEFICIENT, deficient),
@@ -143,7 +144,9 @@ def _optimality(params: Params, theta: Any, *, fit_intercept: bool) -> Any:
     space, w = A'u, when A moves at constant rank; it vanishes at full rank, where P = I. There the
     answer does not depend on the scale of the columns, and they are scaled.
     """
-    A, q, _ = _orthogonal.design(*theta, fit_intercept=fit_intercept)
+    X, y, s = theta
+    s = after(s, params.intercept)
+    A, q, _ = _orthogonal.design(X, y, s, fit_intercept=fit_intercept)
     scale, V, inv = _orthogonal.scaled_factors(jax.lax.stop_gradient(A))
     A, w = A / scale[None, :], scale * params.coef
     u = matmul(jax.lax.stop_gradient(A), matmul(V, inv**2 * matmul(V.T, w)))
@@ -158,7 +161,9 @@ def _optimality(params: Params, theta: Any, *, fit_intercept: bool) -> Any:
 
 def _inverse(params: Params, theta: Any, *, fit_intercept: bool):
     """dw = A^+ (A^+)' dF on the row space, dF off it; db follows from dJ/db = 0."""
-    A, _, m = _orthogonal.design(*theta, fit_intercept=fit_intercept)
+    X, y, s = theta
+    s = after(s, params.intercept)
+    A, _, m = _orthogonal.design(X, y, s, fit_intercept=fit_intercept)
     scale, V, inv = _orthogonal.scaled_factors(A)
 
     def apply(F: Params) -> Params:
