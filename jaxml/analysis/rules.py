@@ -197,8 +197,8 @@ def maximum(*terms: Expression) -> Expression:
 # Smooth everywhere and, without division by x, polynomial: no kink can hide between their values.
 _POLYNOMIAL = {
     "add", "add_any", "broadcast_in_dim", "concatenate", "copy", "div", "dot_general",
-    "expand_dims", "integer_pow", "mul", "neg", "reduce_sum", "reshape", "rev", "slice", "split",
-    "square", "squeeze", "sub", "transpose",
+    "expand_dims", "integer_pow", "mul", "neg", "pad", "reduce_sum", "reshape", "rev", "slice",
+    "split", "square", "squeeze", "sub", "transpose",
 }  # fmt: skip
 
 
