@@ -124,9 +124,10 @@ def proximal(
             new, best, new.w + push * (new.w - state.at.w), new.v + push * (new.v - state.at.v),
             t, idle,
         )  # fmt: skip
-        # J rises: back to the last point, without momentum.
+        # J rises, or where it is flat the residual: back to the last point, without momentum.
         restart = _State(state.at, best, state.at.w, state.at.v, jnp.ones_like(t), idle)
-        rises = ~flat & ~(new.J < state.at.J)
+        farther = (new.residual > state.at.residual) & (state.momentum > 1)
+        rises = jnp.where(flat, farther, ~(new.J < state.at.J))
         return jax.tree.map(lambda old, new: jnp.where(rises, old, new), restart, onward)
 
     first = evaluate(*init)
