@@ -16,28 +16,12 @@ import jax.numpy as jnp
 
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import (
-    default_gap_tol,
-    default_tol,
-    matmul,
-    total,
-    weighted_mean,
-)
+from jaxml._loop import Fit
+from jaxml._numerics import default_gap_tol, default_tol, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Weights
-from jaxml.linear import (
-    _affine,
-    _duality,
-    _inference,
-    _lbfgs,
-    _newton,
-    _normal,
-    _orders,
-    _separation,
-)
+from jaxml.linear import _affine, _inference, _likelihood, _normal, _orders
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
-from jaxml.linear._problem import Problem, in_phases
 
 __all__ = [
     "Params", "decision_function", "fit", "loss", "predict", "predict_proba", "standard_errors",
@@ -161,72 +145,14 @@ def _fit(
         return _normal.hessian_inverse(X, D, l2, fit_intercept=fit_intercept, alive=alive)
 
     solve = partial(
-        _solve, fit_intercept=fit_intercept, solver=solver, sparse=sparse, max_iter=max_iter
+        _likelihood.binary,
+        fit_intercept=fit_intercept,
+        solver=solver,
+        sparse=sparse,
+        max_iter=max_iter,
     )
     derived = differentiable(solve, objective=objective, optimality=optimality, inverse=inverse)
     return derived((X, y, s, l1, l2), (init, tol))
-
-
-def _solve(
-    theta: Any, how: Any, *, fit_intercept: bool, solver: str, sparse: bool, max_iter: int
-) -> Fit[Params]:
-    (X, labels, s, l1, l2), (init, tol) = theta, how
-    y = labels.astype(X.dtype)
-    p = s / s.sum()
-    c = _affine.center(X, s, fit_intercept=fit_intercept)
-    sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
-    problem = Problem(X, y, p, c, sd, l1, l2)
-    share = total(p * y)
-    if init is None:
-        log_odds = jnp.log(jnp.maximum(share, 1e-30)) - jnp.log(jnp.maximum(1 - share, 1e-30))
-        start = jnp.zeros_like(c), log_odds if fit_intercept else jnp.zeros_like(share)
-    else:
-        start = init.coef, init.intercept + matmul(c, init.coef)
-
-    smooth = partial(_orders.gradient_residual, sd)
-
-    def residual(state: _newton.State) -> Scalar:
-        if not sparse:
-            return smooth(state.J, state.gradient)
-        gap = _duality.logistic_gap(problem, state.w, state.v, state.J, fit_intercept=fit_intercept)
-        return jnp.where(l1 > 0, gap, smooth(state.J, state.gradient))
-
-    T = None
-    if solver == "lbfgs":
-        T = _lbfgs.whitening(X, p, c, l2, bound=0.25, fit_intercept=fit_intercept)
-
-    def run(problem: Problem, start: tuple[Array, Scalar], **how: Any) -> tuple:
-        if T is None:
-            how = {"sparse": sparse, "fit_intercept": fit_intercept, **how}
-            return _newton.minimize(losses.logistic, problem, start, residual=residual, **how)
-        of = partial(_orders.first_order, losses.logistic, problem, fit_intercept=fit_intercept)
-        return _lbfgs.minimize(of, T, start, residual=lambda w, J, g: smooth(J, g), **how)
-
-    # A warm start is nearer than a fit to part of the rows, and a duality gap needs all of them.
-    fit_all = run if sparse or init is not None else partial(in_phases, run)
-    end, n_iter, failed = fit_all(problem, start, tol=tol, max_iter=max_iter)
-    w, v = end.w, end.v
-
-    free = (l1 == 0) & (l2 == 0)
-    degenerate = jax.lax.cond(
-        free, lambda: _separation.binary(problem, w, v, end.moved), lambda: jnp.array(False)
-    )
-    one_class = ~((share > 0) & (share < 1)) | ((labels < 0) & (s > 0)).any()
-    rounding = jnp.finfo(X.dtype).eps * (jnp.abs(c) @ jnp.abs(w))
-    return certify(
-        Params(w, v - matmul(c, w)),
-        objective=end.J,
-        residual=end.residual,
-        tol=tol,
-        n_iter=n_iter,
-        flags=(
-            *_affine.input_flags(X, y, s, sd),
-            (Code.BAD_LABELS, one_class),
-            (Code.DEGENERATE, degenerate),
-            (Code.ILL_CONDITIONED, rounding > 10 * jnp.maximum(tol, default_tol(X.dtype))),
-        ),
-        unmet=jnp.where(failed, Code.LINE_SEARCH_FAILED, Code.MAX_ITER),
-    )
 
 
 def standard_errors(

@@ -21,13 +21,12 @@ from jax.flatten_util import ravel_pytree
 
 from jaxml import _check, losses
 from jaxml._implicit import differentiable, solve_by_cg
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, matmul, weighted_mean
+from jaxml._loop import Fit
+from jaxml._numerics import default_tol, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _inference, _lbfgs, _separation, _softmax
+from jaxml.linear import _affine, _inference, _likelihood
 from jaxml.linear._affine import Params
 from jaxml.linear._affine import predict as decision_function
-from jaxml.linear._problem import Problem, in_phases
 
 __all__ = [
     "Params", "decision_function", "fit", "loss", "predict", "predict_proba", "standard_errors",
@@ -142,7 +141,11 @@ def _fit(
         return Params(g_w, g_b if fit_intercept else jnp.zeros_like(g_b))
 
     solve = partial(
-        _solve, fit_intercept=fit_intercept, solver=solver, n_classes=n_classes, max_iter=max_iter
+        _likelihood.multinomial,
+        fit_intercept=fit_intercept,
+        solver=solver,
+        n_classes=n_classes,
+        max_iter=max_iter,
     )
     inverse = partial(_hessian_inverse, objective, fit_intercept=fit_intercept)
     derived = differentiable(solve, objective=objective, optimality=optimality, inverse=inverse)
@@ -172,66 +175,6 @@ def _hessian_inverse(objective: Any, params: Params, theta: Any, *, fit_intercep
         return jnp.linalg.solve(H + jnp.diag(jnp.where(alive, 0.0, 1.0)), b)
 
     return lambda g: unravel(solve(ravel_pytree(g)[0]))
-
-
-def _solve(
-    theta: Any, how: Any, *, fit_intercept: bool, solver: str, n_classes: int, max_iter: int
-) -> Fit[Params]:
-    (X, y, s, l1, l2), (init, tol) = theta, how
-    p = s / s.sum()
-    c = _affine.center(X, s, fit_intercept=fit_intercept)
-    sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
-    problem = Problem(X, y, p, c, sd, l1, l2)
-    shares = jnp.where(jnp.arange(n_classes)[:, None] == y[None, :], p[None, :], 0.0).sum(axis=1)
-    if init is None:
-        # Absent classes start as if they had a thousandth of a row.
-        v = jnp.log(jnp.maximum(shares, 1e-3 / X.shape[0]))
-        start = jnp.zeros((X.shape[1], n_classes), X.dtype), v - v.mean()
-        start = start if fit_intercept else (start[0], jnp.zeros_like(v))
-    else:
-        start = init.coef, init.intercept + matmul(c, init.coef)
-
-    if solver == "lbfgs":
-        T = _lbfgs.whitening(X, p, c, l2, bound=0.5, fit_intercept=fit_intercept)
-
-        def run(problem: Problem, start: tuple[Array, Array], **how: Any) -> tuple:
-            first_order = partial(_softmax.first_order, problem, fit_intercept=fit_intercept)
-            residual = partial(_softmax.residual, problem)
-            return _lbfgs.minimize(first_order, T, start, residual=residual, **how)
-
-        fit_all = run if init is not None else partial(in_phases, run)
-        end, n_iter, failed = fit_all(problem, start, tol=tol, max_iter=max_iter)
-    else:
-        end, n_iter, failed = _softmax.proximal(
-            problem, start, tol=tol, fit_intercept=fit_intercept, max_iter=max_iter
-        )
-    W, v = end.w, end.v
-    W = jnp.where(l1 == 0, W - jnp.mean(W, axis=1, keepdims=True), W)
-    b = v - matmul(c, W)
-    b = b - jnp.mean(b) if fit_intercept else b
-    free = (l1 == 0) & (l2 == 0)
-    degenerate = jax.lax.cond(
-        free,
-        lambda: _separation.multinomial(problem, W, v, tol, fit_intercept=fit_intercept),
-        lambda: jnp.array(False),
-    )
-    absent = (shares == 0).any() & fit_intercept
-    bad = (jnp.sum(shares > 0) < 2) | ((y < 0) & (s > 0)).any()
-    rounding = jnp.finfo(X.dtype).eps * jnp.max(matmul(jnp.abs(c), jnp.abs(W)))
-    return certify(
-        Params(W, b),
-        objective=end.J,
-        residual=end.residual,
-        tol=tol,
-        n_iter=n_iter,
-        flags=(
-            *_affine.input_flags(X, y.astype(X.dtype), s, sd),
-            (Code.BAD_LABELS, bad),
-            (Code.DEGENERATE, degenerate | absent),
-            (Code.ILL_CONDITIONED, rounding > 10 * jnp.maximum(tol, default_tol(X.dtype))),
-        ),
-        unmet=jnp.where(failed, Code.LINE_SEARCH_FAILED, Code.MAX_ITER),
-    )
 
 
 def standard_errors(
