@@ -19,7 +19,8 @@ from jaxml._typing import Array, Column, Labels, Rows, Scalar
 
 __all__ = [
     "above", "array", "at_least", "choice", "classified", "finite", "integer", "is_concrete",
-    "is_zero", "labels", "like", "raise_for", "rows", "scores", "supervised", "weights",
+    "is_positive", "is_zero", "labels", "like", "raise_for", "rows", "scores", "supervised",
+    "weights",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Fit)
@@ -107,7 +108,8 @@ def weights(s: Any, X: Rows) -> Column:
     """Return sample_weight (n,) >= 0, not all zero, in the dtype of X; None gives ones."""
     n = X.shape[0]
     if s is None:
-        return jnp.ones(n, X.dtype)
+        numpy: Any = np if is_concrete(X) else jnp
+        return numpy.ones(n, X.dtype)
     s = array("sample_weight", s, ndim=1, dtype=X.dtype)
     if s.shape != (n,):
         raise ValueError(
@@ -193,7 +195,11 @@ def above(name: str, value: Any, low: float, *, dtype: Any) -> Scalar:
 def _real(name: str, value: Any, dtype: Any) -> Scalar:
     if not (isinstance(value, numbers.Real | jax.Array | np.ndarray | np.generic)):
         raise TypeError(f"{name} must be a real number: got {type(value).__name__}")
-    value = jnp.asarray(value, dtype)
+    if isinstance(value, jax.Array):
+        value = value.astype(dtype)
+    else:  # NumPy's is as good an argument, and sooner made
+        with np.errstate(over="ignore"):
+            value = np.asarray(value).astype(dtype)
     if value.ndim != 0:
         raise ValueError(f"{name} must be a scalar: got shape {value.shape}; vmap over it instead")
     return value
@@ -202,6 +208,11 @@ def _real(name: str, value: Any, dtype: Any) -> Scalar:
 def is_zero(value: Any) -> bool:
     """Whether a real hyperparameter is known to be 0 before it is traced."""
     return is_concrete(value) and np.ndim(value) == 0 and float(value) == 0.0
+
+
+def is_positive(value: Any) -> bool:
+    """Whether a real hyperparameter is known to be > 0 before it is traced."""
+    return is_concrete(value) and np.ndim(value) == 0 and float(value) > 0.0
 
 
 def integer(name: str, value: Any, low: int) -> int:

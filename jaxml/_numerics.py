@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
-    "after", "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "one_at_a_time",
+    "after", "blocks", "default_gap_tol", "default_tol", "matmul", "moments",
     "safe_norm", "safe_sqrt", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
 ]  # fmt: skip
 
@@ -87,41 +87,6 @@ def after(value: T, first: Scalar) -> T:
     as many such calls at once as it has threads never end. So those of one program take turns.
     """
     return jax.tree.map(lambda leaf: leaf + 0.0 * first.astype(leaf.dtype), value)
-
-
-def one_at_a_time(f: Callable[..., T]) -> Callable[..., T]:
-    """f whose lanes under vmap run in turn on a CPU, each as long as it needs; else together.
-
-    For loops of many small steps, where lanes in lockstep would wait for the slowest of them.
-    """
-
-    @jax.custom_batching.custom_vmap
-    def once(*args: Any) -> T:
-        return f(*args)
-
-    @once.def_vmap
-    def _(size: int, batched: Any, *args: Any) -> tuple[T, Any]:
-        del size
-        leaves, tree = jax.tree.flatten(args)
-        lanes = [i for i, lane in enumerate(jax.tree.leaves(batched)) if lane]
-
-        def lane_of(fun: Callable[..., T], leaves: Any) -> Callable[[list[Array]], T]:
-            def lane(taken: list[Array]) -> T:
-                own = dict(zip(lanes, taken, strict=True))
-                return fun(*tree.unflatten([own.get(i, leaf) for i, leaf in enumerate(leaves)]))
-
-            return lane
-
-        def in_turn(*leaves: Array) -> T:
-            return jax.lax.map(lane_of(once, leaves), [leaves[i] for i in lanes])
-
-        def together(*leaves: Array) -> T:
-            return jax.vmap(lane_of(f, leaves))([leaves[i] for i in lanes])
-
-        out = jax.lax.platform_dependent(*leaves, cpu=in_turn, default=together)
-        return out, jax.tree.map(lambda _: True, out)
-
-    return once
 
 
 def blocks(*arrays: Array) -> tuple[int, int, int, int]:

@@ -163,26 +163,6 @@ def test_default_tol():
     assert _numerics.default_tol("float32") == pytest.approx(2.42e-5, rel=1e-2)
 
 
-def test_lanes_in_turn_are_the_lanes_together(rng):
-    def f(tree, w, nothing):
-        assert nothing is None
-        total = jax.lax.while_loop(lambda t: t < w.sum(), lambda t: t + tree["a"], 0.0)
-        return {"total": total, "w": w * tree["b"]}
-
-    once = _numerics.one_at_a_time(f)
-    a, b, w = rng.uniform(0.5, 1, 4), rng.normal(size=3), rng.uniform(1, 2, (4, 2))
-
-    def lanes(f):
-        inner = jax.vmap(lambda a, b, w: f({"a": a, "b": b}, w, None), (None, 0, None))
-        return jax.jit(jax.vmap(inner, (0, None, 0)))(a, b, w)
-
-    got, want = lanes(once), lanes(f)
-    assert got["total"].shape == (4, 3)
-    assert got["w"].shape == (4, 3, 2)
-    for name in want:
-        np.testing.assert_array_equal(got[name], want[name])
-
-
 @pytest.mark.parametrize("n", [2**17, 2**17 + 3])
 def test_a_share_of_the_blocks_is_spread_over_the_rows(n):
     """A quarter of the rows, from all parts of them."""

@@ -5,12 +5,14 @@ the data serves, since v absorbs it exactly. Without an intercept c = 0.
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxml import _check, penalties
+from jaxml._lanes import any_lane
 from jaxml._loop import Code, iterate
 from jaxml._numerics import SHARDS, matmul, sum_over_rows, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar
@@ -82,7 +84,9 @@ def input_flags(X: Rows, y: Column, s: Column, witness: Array) -> tuple[tuple[Co
     X is read once more only if the witness is not finite: it may have overflowed.
     """
     clean = jnp.isfinite(jnp.max(jnp.abs(witness)))
-    broken = jax.lax.cond(clean, lambda X: jnp.array(False), lambda X: ~jnp.isfinite(X).all(), X)
+    broken = ~clean & jax.lax.cond(
+        any_lane(~clean), lambda X: ~jnp.isfinite(X).all(), lambda X: jnp.array(False), X
+    )
     least, most = jnp.min(s), jnp.max(s)  # NaN if any is
     broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(y))) | ~jnp.isfinite(most)
     unweighted = ~((least >= 0) & (most > 0))
@@ -119,7 +123,7 @@ def center(X: Rows, s: Column, *, fit_intercept: bool) -> Float[Array, " d"]:
         return matmul(counted, X) / jnp.maximum(jnp.sum(counted), 1)
 
     shards = math.gcd(n, SHARDS)
-    stride = n // max(SAMPLE, shards)
+    stride = n // max(min(SAMPLE, n // 8), shards)
     if stride < 2:
         return mean(X, counted)
     rows = X.reshape(shards, n // shards, d)[:, ::stride].reshape(-1, d)
@@ -190,14 +194,15 @@ def inverse(normal: Normal, l2: Real, *, fit_intercept: bool):
     """
     C, scale, m, M = scaled(normal, l2, fit_intercept=fit_intercept)
     d, eps = m.shape[0], jnp.finfo(m.dtype).eps
+    factor = partial(jnp.linalg.cholesky, symmetrize_input=False)  # C is symmetric as it is
 
     # Rounding in a sum over rows perturbs C by more than eps: the rescue must exceed that. A loop,
     # since under vmap a cond would always factor twice, with a carry, lest XLA hoist the factor.
     def rescued(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         _, rescue = carry
-        return jnp.linalg.cholesky(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
+        return factor(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
 
-    start = jnp.linalg.cholesky(C), jnp.asarray(100 * d * eps, m.dtype)
+    start = factor(C), jnp.asarray(100 * d * eps, m.dtype)
     (L, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=1)
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:

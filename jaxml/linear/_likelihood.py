@@ -9,6 +9,7 @@ move the intercept back from the center, b = v - c'w.
 Reference: Hastie et al., ESL (2009), eq. (4.20) for two classes, (4.17) for k.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import losses
+from jaxml._lanes import any_lane
 from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import default_tol, matmul, total
 from jaxml._typing import Array, Scalar
@@ -26,14 +28,30 @@ from jaxml.linear._problem import Problem, in_phases
 __all__ = ["binary", "multinomial"]
 
 
+def _without_minimizer(theta: Any, penalized: bool, separated: Callable[[], Array]) -> Array:
+    """Whether J has no minimizer; penalized: it is known to have one."""
+    if penalized:
+        return jnp.array(False)
+    *_, l1, l2 = theta
+    free = (l1 == 0) & (l2 == 0)
+    return free & jax.lax.cond(any_lane(free), separated, lambda: jnp.array(False))
+
+
 def binary(
-    theta: Any, how: Any, *, fit_intercept: bool, solver: str, sparse: bool, max_iter: int
+    theta: Any,
+    how: Any,
+    *,
+    fit_intercept: bool,
+    solver: str,
+    sparse: bool,
+    penalized: bool,
+    max_iter: int,
 ) -> Fit[Params]:
     """Logistic regression: theta = (X, y, s, l1, l2), how = (init, tol)."""
     (X, labels, s, l1, l2), (init, tol) = theta, how
     y = labels.astype(X.dtype)
     p = s / s.sum()
-    c = _affine.center(X, s, fit_intercept=fit_intercept)
+    c = _affine.center(X, any_lane(s), fit_intercept=fit_intercept)
     sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
     problem = Problem(X, y, p, c, sd, l1, l2)
     share = total(p * y)
@@ -67,9 +85,8 @@ def binary(
     end, n_iter, failed = fit_all(problem, start, tol=tol, max_iter=max_iter)
     w, v = end.w, end.v
 
-    free = (l1 == 0) & (l2 == 0)
-    degenerate = jax.lax.cond(
-        free, lambda: _separation.binary(problem, w, v, end.moved), lambda: jnp.array(False)
+    degenerate = _without_minimizer(
+        theta, penalized, lambda: _separation.binary(problem, w, v, end.moved)
     )
     one_class = ~((share > 0) & (share < 1)) | ((labels < 0) & (s > 0)).any()
     rounding = jnp.finfo(X.dtype).eps * (jnp.abs(c) @ jnp.abs(w))
@@ -90,12 +107,19 @@ def binary(
 
 
 def multinomial(
-    theta: Any, how: Any, *, fit_intercept: bool, solver: str, n_classes: int, max_iter: int
+    theta: Any,
+    how: Any,
+    *,
+    fit_intercept: bool,
+    solver: str,
+    n_classes: int,
+    penalized: bool,
+    max_iter: int,
 ) -> Fit[Params]:
     """Softmax regression: theta = (X, y, s, l1, l2), how = (init, tol)."""
     (X, y, s, l1, l2), (init, tol) = theta, how
     p = s / s.sum()
-    c = _affine.center(X, s, fit_intercept=fit_intercept)
+    c = _affine.center(X, any_lane(s), fit_intercept=fit_intercept)
     sd = _affine.spread(X, p, c, fit_intercept=fit_intercept)
     problem = Problem(X, y, p, c, sd, l1, l2)
     shares = jnp.where(jnp.arange(n_classes)[:, None] == y[None, :], p[None, :], 0.0).sum(axis=1)
@@ -125,12 +149,8 @@ def multinomial(
     W = jnp.where(l1 == 0, W - jnp.mean(W, axis=1, keepdims=True), W)
     b = v - matmul(c, W)
     b = b - jnp.mean(b) if fit_intercept else b
-    free = (l1 == 0) & (l2 == 0)
-    degenerate = jax.lax.cond(
-        free,
-        lambda: _separation.multinomial(problem, W, v, tol, fit_intercept=fit_intercept),
-        lambda: jnp.array(False),
-    )
+    separated = partial(_separation.multinomial, problem, W, v, tol, fit_intercept=fit_intercept)
+    degenerate = _without_minimizer(theta, penalized, separated)
     absent = (shares == 0).any() & fit_intercept
     bad = (jnp.sum(shares > 0) < 2) | ((y < 0) & (s > 0)).any()
     rounding = jnp.finfo(X.dtype).eps * jnp.max(matmul(jnp.abs(c), jnp.abs(W)))

@@ -6,13 +6,15 @@ h = sum_i p_i (q_i - m_q) a_i,   G = sum_i p_i (a_i - m)(a_i - m)',   u = sum_i 
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from jaxml._lanes import any_lane, weighted_sums
 from jaxml._numerics import matmul, sum_over_rows, total
 from jaxml._typing import Array, Column, Float, Int, Rows, Scalar
 from jaxml.linear import _affine
 
-__all__ = ["Moments", "correlate", "gram_rows", "moments", "taken"]
+__all__ = ["Moments", "correlate", "gram_rows", "moments"]
 
 
 class Moments(NamedTuple):
@@ -30,16 +32,18 @@ class Moments(NamedTuple):
 
 def moments(X: Rows, y: Column, s: Column, *, fit_intercept: bool, precompute: bool) -> Moments:
     """Take the sums in one pass, the whole Gram matrix among them if precompute."""
-    p = s / s.sum()
-    c = _affine.center(X, s, fit_intercept=fit_intercept)
+    X, y, s = jax.lax.stop_gradient((X, y, s))
+    shared = any_lane(s)
+    c = _affine.center(X, shared, fit_intercept=fit_intercept)
     c_y = jnp.mean(y) if fit_intercept else jnp.zeros((), y.dtype)
 
-    def sums(X: Rows, y: Column, p: Column) -> tuple[Any, ...]:
+    def sums(p: Column, X: Rows, y: Column, c: Array, c_y: Scalar) -> tuple[Any, ...]:
         (root, B), q = _affine.weigh(X, p, c), y - c_y
         second = matmul(B.T, B) if precompute else jnp.sum(B * B, axis=0)
-        return second, matmul(root, B), matmul(root * q, B), total(p * q), total(p * q**2)
+        return second, matmul(root, B), matmul(root * q, B), total(p * q), total(p * q**2), total(p)
 
-    second, m, h, m_q, q_2 = sum_over_rows(sums, X, y, p)
+    *sums_p, mass = weighted_sums(sums, s / shared.sum(), (X, y), (c, c_y))
+    second, m, h, m_q, q_2 = (sum_p / mass for sum_p in sums_p)
     if not fit_intercept:
         m, m_q = jnp.zeros_like(m), jnp.zeros_like(m_q)
     gram = second - m[:, None] * m[None, :] if precompute else None
@@ -58,11 +62,6 @@ def gram_rows(X: Rows, s: Column, stats: Moments, columns: Int[Array, " k"]) -> 
 
     m_k = m.at[columns].get(mode="fill", fill_value=0.0)
     return sum_over_rows(sums, X, s / s.sum()) - m_k[:, None] * m[None, :]
-
-
-def taken(G: Float[Array, "d d"], columns: Int[Array, " k"]) -> Float[Array, "k d"]:
-    """G[columns], from the whole of it."""
-    return G.at[columns].get(mode="fill", fill_value=0.0)
 
 
 def correlate(

@@ -55,14 +55,17 @@ def all_orders(
     """J, the gradient of its smooth part, and G, m, M at (w, v), from the table."""
     X, y, p, c, _, l1, l2, _ = problem
     A = X - c[None, :]
-    l, dl, d2l = pieces(loss, matmul(A, w) + v, y)
+    # Lanes are rows of w and of z: no product needs a transpose.
+    l, dl, d2l = pieces(loss, matmul(w, A.T) + v, y)
     D, d = p * d2l, c.shape[0]
+    with_one = jnp.concatenate([A, jnp.ones_like(A[:, :1])], axis=1)
     place = np.zeros((d, d), int)
     place[np.triu_indices(d)] = np.arange(table.shape[1])
-    G = matmul(D, table)[np.maximum(place, place.T)]
-    g_v = total(p * dl) if fit_intercept else jnp.zeros_like(v)
+    G = matmul(D, table).at[np.maximum(place, place.T)].get(mode="promise_in_bounds")
+    g, m = matmul(p * dl, with_one), matmul(D, with_one)
+    g_v = g[d] if fit_intercept else jnp.zeros_like(v)
     J = total(jnp.where(p > 0, p * l, 0.0)) + _affine.penalty(w, l1, l2)
-    return J, (matmul(p * dl, A) + l2 * w, g_v), Normal(G, matmul(D, A), total(D))
+    return J, (g[:d] + l2 * w, g_v), Normal(G, m[:d], m[d])
 
 
 def second_order(loss: Callable, problem: Problem, w: Array, v: Scalar) -> Normal:

@@ -9,14 +9,16 @@ of solutions, to the one of least ||w||_2 in the units of the user.
 Reference: Golub, Van Loan (2013), Matrix Computations, sections 5.5.1 and 5.5.4.
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 
-from jaxml._numerics import matmul, total
+from jaxml._numerics import after, matmul, total
 from jaxml._typing import Array, Bool, Column, Float, Rows, Scalar
-from jaxml.linear._affine import divide
+from jaxml.linear._affine import Params, divide
 from jaxml.linear._normal import Solution
 
-__all__ = ["column_norms", "design", "right_factors", "scaled_factors", "solve"]
+__all__ = ["column_norms", "design", "inverse", "right_factors", "scaled_factors", "solve"]
 
 
 def design(
@@ -102,3 +104,21 @@ def solve(
         w, jnp.zeros_like(m_y), 0.5 * total(r**2), residual, jnp.int32(1), (sd, sd_y), (m, m_y)
     )
     return solution, kappa, rank < d
+
+
+def inverse(params: Params, theta: tuple[Rows, Column, Column], *, fit_intercept: bool) -> Callable:
+    """Return dF -> (dw, db): dw = A^+ (A^+)' dF on the row space, dF off it; db from dJ/db = 0."""
+    X, y, s = theta
+    s = after(s, params.intercept)
+    A, _, m = design(X, y, s, fit_intercept=fit_intercept)
+    scale, V, inv = scaled_factors(A)
+
+    def apply(F: Params) -> Params:
+        g = matmul(V.T, F.coef)
+        d_u = matmul(V, inv**2 * g) + (F.coef - matmul(V, jnp.where(inv > 0, g, 0.0)))
+        d_w = d_u / scale
+        # dJ/db = m'w + b - m_y; F.intercept holds its change at fixed (w, b), so m'd_w comes off.
+        d_b = F.intercept - matmul(m, d_w) if fit_intercept else jnp.zeros_like(F.intercept)
+        return Params(d_w, d_b)
+
+    return apply

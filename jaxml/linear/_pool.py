@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._loop import iterate
-from jaxml._numerics import matmul
 from jaxml._typing import Array, Bool, Float, Int, Scalar
 from jaxml.linear._moments import Moments
 
-__all__ = ["Pool", "empty", "enter", "from_pool", "whole"]
+__all__ = ["Pool", "empty", "enter"]
 
 CAPACITY = 4096  # columns that can enter
 
@@ -41,24 +40,9 @@ def empty(n: int, stats: Moments) -> Pool:
     return Pool(columns, jnp.zeros((k, d), dtype), zeros, stats.sd == 0, jnp.int32(0))
 
 
-def whole(G: Float[Array, "d d"], stats: Moments, l2: Scalar) -> Pool:
-    """All columns, from the whole Gram matrix."""
-    d = G.shape[0]
-    Q = jnp.where((stats.sd > 0)[:, None], G + l2 * jnp.eye(d, dtype=G.dtype), 0.0)
-    return Pool(jnp.arange(d, dtype=jnp.int32), G, Q, jnp.ones(d, bool), jnp.int32(d))
-
-
 def _group(d: int) -> int:
     """Columns that enter together: a narrow product costs nearly as much as a wider one."""
     return min(d, 32 * min(math.ceil(d / 256), 8))
-
-
-def from_pool(stats: Moments, pool: Pool, w: Array) -> tuple[Array, Scalar, Scalar]:
-    """u, r'r and q'r at w from rows of G alone, without the data."""
-    w_S = w.at[pool.columns].get(mode="fill", fill_value=0.0)
-    u = stats.h - matmul(w_S, pool.rows)
-    q_r = 2 * stats.null - stats.h @ w
-    return u, q_r - u @ w, q_r
 
 
 def enter(

@@ -18,16 +18,14 @@ import numpy as np
 
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_gap_tol, matmul, one_at_a_time, weighted_mean
+from jaxml._lanes import one_at_a_time
+from jaxml._loop import Fit
+from jaxml._numerics import default_gap_tol, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar, Weights
-from jaxml.linear import _affine, _moments, _normal, _pool, _working_set
+from jaxml.linear import _affine, _descent, _moments, _normal
 from jaxml.linear._affine import Params, predict
-from jaxml.linear._moments import Moments
-from jaxml.linear._working_set import PATIENCE, State
 
 __all__ = ["Params", "fit", "loss", "path", "predict"]
-
 
 GRAM_LIMIT = 128  # features up to which the Gram matrix costs less than choosing columns
 PATH_LIMIT = 4096  # the same for a whole path, on which most columns enter
@@ -108,7 +106,7 @@ def path(
 ) -> Fit[Params]:
     """Fit for each of m penalties l1 in turn, each started from the one before.
 
-    The fits share what they need of the Gram matrix. Go from large to small penalties.
+    The fits share the Gram matrix, up to 4096 columns. Go from large to small penalties.
 
     Args:
       X: Features (n, d).
@@ -173,61 +171,11 @@ def _fit(
     def lift(f: Callable, *more: int) -> Callable:
         return jax.vmap(f, (*each, *more)) if l1.ndim else f
 
-    solve: Any = partial(_solve, max_iter=max_iter)
+    solve: Any = partial(_descent.solve, max_iter=max_iter)
     derived = differentiable(
-        # Lanes that share a small Gram matrix gain by running together, others do not.
-        solve if precompute and X.shape[1] <= GRAM_LIMIT else one_at_a_time(solve),
+        one_at_a_time(solve),
         objective=lift(objective),
         optimality=lift(optimality),
         inverse=lambda params, theta: partial(lift(solved, 0), params, theta),
     )
     return derived((X, y, s, l1, l2), (init, tol, stats))
-
-
-def _solve(theta: Any, how: tuple[Params | None, Scalar, Moments], *, max_iter: int) -> Fit[Params]:
-    (X, y, s, l1, l2), (init, tol, stats) = theta, how
-    pool, rows, refresh = _pool.empty(X.shape[0], stats), None, None
-    if stats.gram is None:
-        rows = partial(_moments.gram_rows, X, s, stats)
-        refresh = partial(_moments.correlate, X, y, s, stats)
-    elif X.shape[1] > GRAM_LIMIT:
-        rows = partial(_moments.taken, stats.gram)
-    else:
-        pool = _pool.whole(stats.gram, stats, l2)
-    minimize = partial(_working_set.minimize, rows, refresh, stats, tol=tol, max_iter=max_iter)
-    if init is None:
-        known = stats.h, 2 * stats.null, 2 * stats.null
-        start = _working_set.start(jnp.zeros_like(stats.c), known)
-    else:
-        start = _working_set.start(init.coef, _moments.correlate(X, y, s, stats, init.coef))
-    finish = partial(_finish, X, y, s, stats, tol)
-    if not l1.ndim:
-        end, _, n_iter = minimize(pool, start, l1, l2)
-        return finish(end, n_iter)
-
-    def next_fit(carry: tuple, l1: Scalar) -> tuple[tuple, Fit[Params]]:
-        pool, start = carry
-        end, pool, n_iter = minimize(pool, start, l1, l2)
-        return (pool, end), finish(end, n_iter)
-
-    return jax.lax.scan(next_fit, (pool, start), l1)[1]
-
-
-def _finish(
-    X: Rows, y: Column, s: Column, stats: Moments, tol: Scalar, end: State, n_iter: Array
-) -> Fit[Params]:
-    w = end.w
-    b = stats.c_y + stats.m_q - matmul(stats.c + stats.m, w)
-    rounding = jnp.finfo(w.dtype).eps * (jnp.abs(stats.c) @ jnp.abs(w) + jnp.abs(stats.c_y))
-    far = (rounding**2 > 10 * jnp.maximum(tol, default_gap_tol(w.dtype)) * stats.null) & (
-        stats.null > 0
-    )
-    return certify(
-        Params(w, b),
-        objective=end.J,
-        residual=end.residual,
-        tol=tol,
-        n_iter=n_iter,
-        flags=(*_affine.input_flags(X, y, s, stats.sd), (Code.ILL_CONDITIONED, far)),
-        unmet=jnp.where(end.idle >= PATIENCE, Code.LINE_SEARCH_FAILED, Code.MAX_ITER),
-    )

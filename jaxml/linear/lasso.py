@@ -80,7 +80,8 @@ def path(
 ) -> Fit[Params]:
     """Fit for each of m penalties l1 in turn, each started from the one before.
 
-    Go from large to small penalties; vmap over sample_weight for the folds of a cross-validation.
+    Go from large to small penalties. A vmap over sample_weight makes the folds of a
+    cross-validation; on a CPU they share one pass over the data.
 
     Returns:
       Fit whose leaves have a leading axis m.

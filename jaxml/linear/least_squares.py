@@ -100,7 +100,7 @@ def _fit(
         partial(_solve, fit_intercept=fit_intercept, method=method),
         objective=lambda params, theta: loss(params, *theta[:2], sample_weight=theta[2]),
         optimality=partial(_optimality, fit_intercept=fit_intercept),
-        inverse=partial(_inverse, fit_intercept=fit_intercept),
+        inverse=partial(_orthogonal.inverse, fit_intercept=fit_intercept),
     )
     return derived((X, y, s), tol)
 
@@ -157,24 +157,6 @@ def _optimality(params: Params, theta: Any, *, fit_intercept: bool) -> Any:
     moved = matmul(A.T, u)
     g_w = project(matmul(matmul(A, w) - q, A)) - (moved - project(moved))
     return Params(g_w, jax.grad(loss)(params, *theta[:2], sample_weight=theta[2]).intercept)
-
-
-def _inverse(params: Params, theta: Any, *, fit_intercept: bool):
-    """dw = A^+ (A^+)' dF on the row space, dF off it; db follows from dJ/db = 0."""
-    X, y, s = theta
-    s = after(s, params.intercept)
-    A, _, m = _orthogonal.design(X, y, s, fit_intercept=fit_intercept)
-    scale, V, inv = _orthogonal.scaled_factors(A)
-
-    def apply(F: Params) -> Params:
-        g = matmul(V.T, F.coef)
-        d_u = matmul(V, inv**2 * g) + (F.coef - matmul(V, jnp.where(inv > 0, g, 0.0)))
-        d_w = d_u / scale
-        # dJ/db = m'w + b - m_y; F.intercept holds its change at fixed (w, b), so m'd_w comes off.
-        d_b = F.intercept - matmul(m, d_w) if fit_intercept else jnp.zeros_like(F.intercept)
-        return Params(d_w, d_b)
-
-    return apply
 
 
 def diagnostics(

@@ -106,7 +106,7 @@ def fit(
     """
     X, y, s = _check.classified(X, y, sample_weight, n_classes=2)
     dtype, d = X.dtype, X.shape[1]
-    sparse = not _check.is_zero(l1)  # asked before jnp.asarray, which may trace it
+    sparse = not _check.is_zero(l1)  # asked before it is cast, which may trace it
     l1, l2 = (_check.at_least(name, v, 0, dtype=dtype) for name, v in (("l1", l1), ("l2", l2)))
     solver = _check.choice("solver", solver, SOLVERS)
     if solver == "auto":
@@ -119,14 +119,15 @@ def fit(
         tol = default_gap_tol(dtype) if sparse else default_tol(dtype)
     tol = _check.above("tol", tol, 0, dtype=dtype)
     static = {"fit_intercept": bool(fit_intercept), "solver": solver, "sparse": sparse}
+    static["penalized"] = any(map(_check.is_positive, (l1, l2)))
     max_iter = _check.integer("max_iter", max_iter, 1)
     return _check.raise_for(_fit(X, y, s, l1, l2, init, tol, max_iter=max_iter, **static), X, y, s)
 
 
-@partial(jax.jit, static_argnames=("fit_intercept", "solver", "sparse", "max_iter"))
+@partial(jax.jit, static_argnames=("fit_intercept", "solver", "sparse", "penalized", "max_iter"))
 def _fit(
     X: Rows, y: Array, s: Column, l1: Scalar, l2: Scalar, init: Params | None, tol: Scalar,
-    *, fit_intercept: bool, solver: str, sparse: bool, max_iter: int,
+    *, fit_intercept: bool, solver: str, sparse: bool, penalized: bool, max_iter: int,
 ) -> Fit[Params]:  # fmt: skip
     def objective(params: Params, theta: Any) -> Scalar:
         X, y, s, l1, l2 = theta
@@ -144,7 +145,7 @@ def _fit(
         alive = params.coef != 0 if sparse else None
         return _normal.hessian_inverse(X, D, l2, fit_intercept=fit_intercept, alive=alive)
 
-    how = {"solver": solver, "sparse": sparse, "max_iter": max_iter}
+    how = {"solver": solver, "sparse": sparse, "penalized": penalized, "max_iter": max_iter}
     solve = partial(_likelihood.binary, fit_intercept=fit_intercept, **how)
     derived = differentiable(solve, objective=objective, optimality=optimality, inverse=inverse)
     return derived((X, y, s, l1, l2), (init, tol))

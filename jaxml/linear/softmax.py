@@ -113,7 +113,7 @@ def fit(
     k = _check.integer("n_classes", n_classes, 2)
     X, y, s = _check.classified(X, y, sample_weight, n_classes=k)
     dtype, d = X.dtype, X.shape[1]
-    sparse = not _check.is_zero(l1)  # asked before jnp.asarray, which may trace it
+    sparse = not _check.is_zero(l1)  # asked before it is cast, which may trace it
     l1, l2 = (_check.at_least(name, v, 0, dtype=dtype) for name, v in (("l1", l1), ("l2", l2)))
     solver = _check.choice("solver", solver, SOLVERS)
     if solver == "lbfgs" and sparse:
@@ -124,14 +124,15 @@ def fit(
         init = _check.like("init", init, Params(jnp.zeros((d, k)), jnp.zeros(k)), dtype)
     tol = _check.above("tol", default_tol(dtype) if tol is None else tol, 0, dtype=dtype)
     static = {"fit_intercept": bool(fit_intercept), "solver": solver, "n_classes": k}
+    static["penalized"] = any(map(_check.is_positive, (l1, l2)))
     max_iter = _check.integer("max_iter", max_iter, 1)
     return _check.raise_for(_fit(X, y, s, l1, l2, init, tol, max_iter=max_iter, **static), X, y, s)
 
 
-@partial(jax.jit, static_argnames=("fit_intercept", "solver", "n_classes", "max_iter"))
+@partial(jax.jit, static_argnames=("fit_intercept", "solver", "n_classes", "penalized", "max_iter"))
 def _fit(
     X: Rows, y: Labels, s: Column, l1: Scalar, l2: Scalar, init: Params | None, tol: Scalar,
-    *, fit_intercept: bool, solver: str, n_classes: int, max_iter: int,
+    *, fit_intercept: bool, solver: str, n_classes: int, penalized: bool, max_iter: int,
 ) -> Fit[Params]:  # fmt: skip
     def objective(params: Params, theta: Any) -> Scalar:
         X, y, s, l1, l2 = theta
@@ -142,8 +143,10 @@ def _fit(
         g_w = jnp.where(params.coef == 0, 0.0, g_w) if solver == "proximal" else g_w
         return Params(g_w, g_b if fit_intercept else jnp.zeros_like(g_b))
 
-    how = {"solver": solver, "n_classes": n_classes, "max_iter": max_iter}
-    solve = partial(_likelihood.multinomial, fit_intercept=fit_intercept, **how)
+    how = {"solver": solver, "penalized": penalized, "max_iter": max_iter}
+    solve = partial(
+        _likelihood.multinomial, fit_intercept=fit_intercept, n_classes=n_classes, **how
+    )
     inverse = partial(_hessian_inverse, objective, fit_intercept=fit_intercept)
     derived = differentiable(solve, objective=objective, optimality=optimality, inverse=inverse)
     return derived((X, y, s, l1, l2), (init, tol))

@@ -170,6 +170,41 @@ def test_columns_that_enter_in_groups(n, d, l2, precompute):
         np.testing.assert_allclose(again.params.coef, fit.params.coef, rtol=0, atol=1e-10)
 
 
+def test_a_path_goes_on_after_a_fit_that_failed():
+    X, y = _wide(80, 60)
+    l1 = np.geomspace(1.0, 0.02, 8)
+    path, lost = lasso.path(X, y, l1=l1), lasso.path(X, y, l1=l1, tol=1e-30)
+    assert (np.asarray(lost.info.code)[:-1] > 0).any()
+    np.testing.assert_allclose(lost.params.coef, path.params.coef, rtol=0, atol=1e-8)
+
+
+def test_a_path_of_very_many_columns():
+    """Beyond 4096 the Gram matrix is not formed: the path goes by residuals."""
+    X, y = _wide(40, 4200)
+    l1 = np.geomspace(1.0, 0.2, 3)
+    path = lasso.path(X, y, l1=l1)
+    assert np.asarray(path.info.converged).all()
+    for penalty, coef in zip(l1, path.params.coef, strict=True):
+        want = Lasso(alpha=penalty, tol=1e-14, max_iter=10**5).fit(X, y).coef_
+        np.testing.assert_allclose(coef, want, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("precompute", [False, True])
+def test_columns_that_are_nearly_the_same_end_with_a_solve(precompute):
+    """Sweeps alone would take some 1 / (1 - correlation) rounds."""
+    X, y = _wide(400, 140)
+    y = y + 5 * X[:, 1]
+    X[:, 1] = X[:, 0] + 0.01 * X[:, 1]
+    fit = elastic_net.fit(X, y, l1=0.005, l2=1e-6, precompute=precompute)
+    w = np.asarray(fit.params.coef)
+    r = (y - y.mean()) - (X - X.mean(0)) @ w
+    u = (X - X.mean(0)).T @ r / len(y) - 1e-6 * w
+    assert fit.info.converged
+    assert (w[:2] != 0).all()
+    np.testing.assert_allclose(u[w != 0], 0.005 * np.sign(w[w != 0]), rtol=1e-5)
+    assert (np.abs(u[w == 0]) <= 0.005 * (1 + 1e-5)).all()
+
+
 def test_a_loose_tolerance_of_a_wide_fit_still_certifies():
     X, y = _wide(400, 700)
     A, q = X - X.mean(0), y - y.mean()
