@@ -22,6 +22,7 @@ __all__ = [
     "logistic",
     "logistic_grid",
     "ridge",
+    "sklearn",
 ]
 
 Given = dict[str, Any]
@@ -33,7 +34,8 @@ class PeerMissingError(ImportError):
     """The peer's library is not installed."""
 
 
-def _sklearn(name: str) -> Any:
+def sklearn(name: str) -> Any:
+    """Import a module of scikit-learn."""
     try:
         return importlib.import_module(f"sklearn.{name}")
     except ImportError as error:
@@ -63,7 +65,7 @@ def _many(models: Any) -> tuple[np.ndarray, np.ndarray]:
 def ridge(given: Given, tol: float | None, *, solver: str, order: str = "C") -> Contestant:
     """Ridge; alpha = n l2."""
     X, y = _layout(given["X"], order), given["y"]
-    kind = _sklearn("linear_model").Ridge
+    kind = sklearn("linear_model").Ridge
     alpha = len(X) * given["l2"]
     return lambda: kind(alpha=alpha, solver=solver, **_tol(tol)).fit(X, y), _one
 
@@ -71,14 +73,14 @@ def ridge(given: Given, tol: float | None, *, solver: str, order: str = "C") -> 
 def least_squares(given: Given, tol: float | None, *, order: str = "C") -> Contestant:
     """LinearRegression (LAPACK's gelsd)."""
     X, y = _layout(given["X"], order), given["y"]
-    kind = _sklearn("linear_model").LinearRegression
+    kind = sklearn("linear_model").LinearRegression
     return lambda: kind(**_tol(tol)).fit(X, y), _one
 
 
 def logistic(given: Given, tol: float | None, *, solver: str, order: str = "C") -> Contestant:
     """LogisticRegression, binary or multinomial; C = 1 / (n l2)."""
     X, y = _layout(given["X"], order), given["y"]
-    kind = _sklearn("linear_model").LogisticRegression
+    kind = sklearn("linear_model").LogisticRegression
     options = {"C": 1.0 / (len(X) * given["l2"]), "solver": solver, "max_iter": MAX_ITER}
     if solver in ("sag", "saga", "liblinear"):
         options["random_state"] = 0
@@ -90,7 +92,7 @@ def lasso(
 ) -> Contestant:
     """Lasso by cyclic coordinate descent; alpha = l1."""
     X, y = _layout(given["X"], order), given["y"]
-    kind = _sklearn("linear_model").Lasso
+    kind = sklearn("linear_model").Lasso
     options = {"alpha": given["l1"], "precompute": precompute, "max_iter": MAX_ITER}
     return lambda: kind(**options, **_tol(tol)).fit(X, y), _one
 
@@ -103,7 +105,7 @@ def lasso_path(
     The loop gets its folds cut, centered and laid out before the clock starts. LassoCV keeps no
     path, so its answer is judged by ``lasso_path`` at the same settings, which is what it calls.
     """
-    linear_model, parallel = _sklearn("linear_model"), _sklearn("utils.parallel")
+    linear_model, parallel = sklearn("linear_model"), sklearn("utils.parallel")
     X, y, l1, folds = given["X"], given["y"], given["l1"], given["weights"] > 0
     options = {"precompute": precompute, "max_iter": MAX_ITER, **_tol(tol)}
     cut = [(np.asfortranarray(X[f] - X[f].mean(0)), y[f] - y[f].mean()) for f in folds]
@@ -138,7 +140,7 @@ def logistic_grid(
     Warm starts run along the penalties of a fold; with several jobs each fold is cut in halves, so
     that the cores share the work evenly.
     """
-    kind, parallel = _sklearn("linear_model").LogisticRegression, _sklearn("utils.parallel")
+    kind, parallel = sklearn("linear_model").LogisticRegression, sklearn("utils.parallel")
     X, y, l2, folds = given["X"], given["y"], given["l2"], given["weights"] > 0
     cut = [(_layout(X[f], "C"), y[f]) for f in folds]
     options = {"solver": solver, "max_iter": MAX_ITER, "warm_start": warm_start, **_tol(tol)}

@@ -8,14 +8,19 @@ import numpy as np
 __all__ = ["Job", "Problem"]
 
 
+def _linear(fit: Any) -> tuple[np.ndarray, ...]:
+    return np.asarray(fit.params.coef), np.asarray(fit.params.intercept)
+
+
 class Problem(NamedTuple):
     """One job at its sizes."""
 
     arrays: tuple[np.ndarray, ...]  # what jaxml gets, placed on the device before any clock
-    fit: Callable[..., Any]  # (*arrays, tol=...) -> Fit; can be jitted
+    fit: Callable[..., Any]  # (*arrays, tol=...) -> Fit, or arrays; can be jitted
     given: dict[str, Any]  # what the peers get
-    gap: Callable[[np.ndarray, np.ndarray], float]  # (coef, intercept) -> suboptimality
+    gap: Callable[..., float]  # what a side's read returns -> suboptimality; for a linear fit J's
     work: Callable[[int], tuple[float, float]]  # iterations -> (bytes, flops)
+    read: Callable[[Any], tuple] = _linear  # what fit returns -> the arguments of gap
 
 
 class Job(NamedTuple):

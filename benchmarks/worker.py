@@ -57,7 +57,7 @@ def row(case: Case, dtype: str, config: Config, ceilings: limit.Limits, say: Say
         return lambda: problem.fit(*arrays, tol=tol)
 
     def judge(fit: Any) -> float:
-        return problem.gap(np.asarray(fit.params.coef), np.asarray(fit.params.intercept))
+        return problem.gap(*problem.read(fit))
 
     say("stage", text="compile")
     compiling = compile_seconds(functools.partial(problem.fit, tol=case.tol[dtype][0]), arrays)
@@ -65,8 +65,9 @@ def row(case: Case, dtype: str, config: Config, ceilings: limit.Limits, say: Say
     first = seconds_of(make(case.tol[dtype][0]))
     say("stage", text="jaxml")
     ours = settle(make, judge, case.tol[dtype], case.gap[dtype])
-    info = ours.run().info
-    iterations = int(np.max(info.n_iter))
+    info = getattr(ours.run(), "info", None)  # what is no fit has neither code nor iterations
+    counts = (0, 0) if info is None else (info.n_iter, info.code)
+    iterations, code = (int(np.max(v)) for v in counts)
     others: list[tuple[Any, Side]] = []
     missing = None
     for peer in case.peers:
@@ -81,7 +82,7 @@ def row(case: Case, dtype: str, config: Config, ceilings: limit.Limits, say: Say
     return {
         "name": case.name, "job": case.job, "dtype": dtype, "sizes": case.sizes, "aim": case.aim,
         "against": case.against, "required_gap": case.gap[dtype], "gap": ours.gap, "tol": ours.tol,
-        "code": int(np.max(info.code)), "n_iter": iterations, "compile_s": compiling,
+        "code": code, "n_iter": iterations, "compile_s": compiling,
         "compile_met": compiling <= config.timing.compile_aim, "first_s": first, **measured,
         "missing": missing,
         "limit": limit.against(ceilings, n_bytes, flops, measured["median_s"]),

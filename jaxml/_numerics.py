@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
-    "after", "blocks", "default_gap_tol", "default_tol", "matmul", "moments",
-    "safe_norm", "safe_sqrt", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
+    "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "safe_norm", "safe_sqrt",
+    "squared_distances", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -80,15 +80,6 @@ def sum_over_rows(f: Callable[..., T], *arrays: Array, share: Scalar | None = No
     return jax.lax.platform_dependent(*arrays, cpu=blocked, default=f)
 
 
-def after(value: T, first: Scalar) -> T:
-    """Value, made to wait for first, a finite number.
-
-    A batched LAPACK call of jaxlib on a CPU waits inside a thread pool for tasks in that same pool:
-    as many such calls at once as it has threads never end. So those of one program take turns.
-    """
-    return jax.tree.map(lambda leaf: leaf + 0.0 * first.astype(leaf.dtype), value)
-
-
 def blocks(*arrays: Array) -> tuple[int, int, int, int]:
     """How rows are cut: the number of shards, the rows of a block in each, blocks, rows left."""
     rows = arrays[0].shape[0]
@@ -131,6 +122,18 @@ def moments(X: Rows, p: Column) -> tuple[Float[Array, " d"], Float[Array, " d"]]
 
     first, second = sum_over_rows(sums, X, p)
     return m_1 + first, jnp.sqrt(jnp.maximum(second - first**2, 0.0))
+
+
+def squared_distances(X: Rows, Z: Float[Array, "m d"]) -> Float[Array, "n m"]:
+    """||x_i - z_j||^2 as ||x_i||^2 - 2 x_i'z_j + ||z_j||^2, about the mean of Z.
+
+    One product instead of n m differences; an entry is off by about eps (||x_i||^2 + ||z_j||^2), so
+    equal points may lie a rounding apart. Never below 0.
+    """
+    c = jnp.mean(Z, axis=0)
+    X, Z = X - c[None, :], Z - c[None, :]
+    squares = jnp.sum(X**2, axis=1)[:, None] + jnp.sum(Z**2, axis=1)[None, :]
+    return jnp.maximum(squares - 2 * matmul(X, Z.T), 0.0)
 
 
 @jax.custom_jvp

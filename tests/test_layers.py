@@ -98,3 +98,22 @@ def test_no_assert_and_no_print_in_library_code(path):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
     ]
     assert path.name == "cli.py" or not printed, f"{path} prints at lines {printed}"
+
+
+FACTORIZATIONS = {
+    "cholesky", "cho_factor", "cho_solve", "eigh", "eigvalsh", "inv", "lstsq", "pinv", "qr",
+    "solve", "solve_triangular", "svd",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p not in CLOSED], ids=str)
+def test_factorizations_come_from_one_module(path):
+    """Elsewhere a batch of them could wait for a thread pool that waits for it; see _lapack."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    called = {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in FACTORIZATIONS
+    }
+    own = {name for name in called if name.startswith(("jnp.linalg", "jax.scipy", "jax.lax"))}
+    assert not own or path == Path("_lapack.py"), f"{path} calls {own}"

@@ -178,3 +178,11 @@ def test_a_share_of_the_blocks_is_spread_over_the_rows(n):
     if jax.default_backend() == "cpu":
         assert 0.2 * n < float(part["count"]) < 0.35 * n
         assert 0.3 * n < float(part["rows"] / part["count"]) < 0.7 * n
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_squared_distances_are_those_of_a_double_loop(rng, offset):
+    X, Z = rng.normal(size=(7, 3)) + offset, rng.normal(size=(5, 3)) + offset
+    got = _numerics.squared_distances(jnp.asarray(X), jnp.asarray(Z))
+    np.testing.assert_allclose(got, [[((x - z) ** 2).sum() for z in Z] for x in X], rtol=1e-11)
+    assert (_numerics.squared_distances(jnp.asarray(X), jnp.asarray(X)) >= 0).all()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxml import _lapack
 from jaxml._numerics import matmul, safe_norm
 from jaxml._typing import Array, Float, Key
 
@@ -79,7 +80,7 @@ def lanczos(
     state = jax.lax.fori_loop(0, n_steps, step, state)
     off = state.beta[:-1]
     T = jnp.diag(state.alpha) + jnp.diag(off, 1) + jnp.diag(off, -1)
-    values, S = jnp.linalg.eigh(T)
+    values, S = _lapack.eigh(T)
     # The rounding of n_steps products is part of what the values can be trusted for.
     bounds = jnp.abs(state.beta[-1] * S[-1]) + n_steps * eps * jnp.max(jnp.abs(values))
     return Ritz(values, matmul(S.T, state.Q), bounds)

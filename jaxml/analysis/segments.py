@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxml import _lapack
 from jaxml._typing import Array, Bool, PyTree, Real, Scalar
 from jaxml.analysis.spectrum import DENSE
 
@@ -104,7 +105,7 @@ def search(f: Callable[[Array], Scalar], x: Array, *, n_hessians: int, mu: Real)
         )
 
     def around(x: Array) -> tuple[Witness, Scalar, Scalar]:
-        values, vectors = jnp.linalg.eigh(jax.hessian(f)(x))
+        values, vectors = _lapack.eigh(jax.hessian(f)(x))
         h = jnp.asarray(STEPS, x.dtype) * jnp.maximum(1.0, jnp.abs(x).max())
         v = vectors[:, 0]
         trial = jax.vmap(lambda h: midpoint_violation(f, x - h * v, x + h * v))(h)

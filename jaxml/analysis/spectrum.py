@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxml import _check
+from jaxml import _check, _lapack
 from jaxml._typing import Array, Float, Key, PyTree, Scalar
 from jaxml.analysis.lanczos import lanczos
 
@@ -94,7 +94,7 @@ def hessian_spectrum(
 @partial(jax.jit, static_argnames="loss")
 def _dense(params: PyTree, args: tuple, *, loss: Callable[..., Scalar]) -> Array:
     x, unravel = ravel_pytree(params)
-    return jnp.linalg.eigvalsh(jax.hessian(lambda x: loss(unravel(x), *args))(x))
+    return _lapack.eigvalsh(jax.hessian(lambda x: loss(unravel(x), *args))(x))
 
 
 @partial(jax.jit, static_argnames=("loss", "k", "n_steps"))

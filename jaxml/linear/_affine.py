@@ -5,13 +5,12 @@ the data serves, since v absorbs it exactly. Without an intercept c = 0.
 """
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxml import _check, penalties
+from jaxml import _check, _lapack, penalties
 from jaxml._lanes import any_lane
 from jaxml._loop import Code, iterate
 from jaxml._numerics import SHARDS, matmul, sum_over_rows, total
@@ -178,8 +177,8 @@ def condition_number(normal: Normal, *, fit_intercept: bool) -> Scalar:
     C = A'A with unit diagonal; inf where C is singular to rounding or a column is constant.
     """
     C, scale, *_ = scaled(normal, 0.0, fit_intercept=fit_intercept)
-    L = jnp.linalg.cholesky(C)
-    C_inv = jax.scipy.linalg.cho_solve((L, True), jnp.eye(C.shape[0], dtype=C.dtype))
+    W = _lapack.inverse_factor(C)
+    C_inv = matmul(W.T, W)
     kappa = jnp.sqrt(jnp.max(jnp.sum(jnp.abs(C), 0)) * jnp.max(jnp.sum(jnp.abs(C_inv), 0)))
     return jnp.where(jnp.isfinite(kappa) & (scale > 0).all(), kappa, jnp.inf)
 
@@ -194,19 +193,18 @@ def inverse(normal: Normal, l2: Real, *, fit_intercept: bool):
     """
     C, scale, m, M = scaled(normal, l2, fit_intercept=fit_intercept)
     d, eps = m.shape[0], jnp.finfo(m.dtype).eps
-    factor = partial(jnp.linalg.cholesky, symmetrize_input=False)  # C is symmetric as it is
 
     # Rounding in a sum over rows perturbs C by more than eps: the rescue must exceed that. A loop,
     # since under vmap a cond would always factor twice, with a carry, lest XLA hoist the factor.
     def rescued(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         _, rescue = carry
-        return factor(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
+        return _lapack.inverse_factor(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
 
-    start = factor(C), jnp.asarray(100 * d * eps, m.dtype)
-    (L, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=1)
+    start = _lapack.inverse_factor(C), jnp.asarray(100 * d * eps, m.dtype)
+    (W, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=1)
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:
-        d_w = scale * jax.scipy.linalg.cho_solve((L, True), scale * (g_w - m / M * g_v))
+        d_w = scale * matmul(W.T, matmul(W, scale * (g_w - m / M * g_v)))
         d_v = (g_v - matmul(m, d_w)) / M
         return d_w, d_v if fit_intercept else jnp.zeros_like(d_v)
 

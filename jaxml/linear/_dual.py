@@ -7,9 +7,9 @@ Reference: Golub, Van Loan (2013), Matrix Computations, eq. (2.1.4), Sherman-Mor
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
+from jaxml import _lapack
 from jaxml._numerics import matmul, total
 from jaxml._typing import Array, Column, Real, Rows, Scalar
 
@@ -36,10 +36,10 @@ def inverse(
     B = B - root[:, None] * (m / M)[None, :]
     K, n = matmul(B, B.T), B.shape[0]
     l2 = jnp.maximum(l2, 100 * n * jnp.finfo(B.dtype).eps * jnp.max(jnp.diag(K)))
-    L = jnp.linalg.cholesky(K + l2 * jnp.eye(n, dtype=B.dtype))
+    W = _lapack.inverse_factor(K + l2 * jnp.eye(n, dtype=B.dtype))
 
     def once(r: Array) -> Array:
-        return (r - matmul(jax.scipy.linalg.cho_solve((L, True), matmul(B, r)), B)) / l2
+        return (r - matmul(matmul(W.T, matmul(W, matmul(B, r))), B)) / l2
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:
         r = g_w - m / M * g_v

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxml import penalties
+from jaxml import _lapack, penalties
 from jaxml._numerics import matmul
 from jaxml._typing import Array, Column, Float, Rows, Scalar
 from jaxml.linear import _affine
@@ -95,7 +95,7 @@ def standard_errors(
 def _inverse(H: Float[Array, "q q"]) -> Float[Array, "q q"]:
     """H^-1, NaN where H, its diagonal scaled to 1, is singular to rounding."""
     scale = jnp.sqrt(jnp.where(jnp.diag(H) > 0, jnp.diag(H), 1.0))
-    values, V = jnp.linalg.eigh(H / scale[:, None] / scale[None, :])
+    values, V = _lapack.eigh(H / scale[:, None] / scale[None, :])
     regular = values[0] > H.shape[0] * jnp.finfo(H.dtype).eps * values[-1]
     cov = matmul(V / values[None, :], V.T) / scale[:, None] / scale[None, :]
     return jnp.where(regular, cov, jnp.nan)

@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxml import _lapack
 from jaxml._loop import iterate
-from jaxml._numerics import sum_over_rows
+from jaxml._numerics import matmul, sum_over_rows
 from jaxml._typing import Array, Bool, Column, Float, Int, Rows, Scalar
 from jaxml.linear import _affine
 from jaxml.linear._affine import Normal
@@ -33,21 +34,21 @@ PATIENCE = 2  # times that the memory is cleared without progress
 
 
 class Whitening(NamedTuple):
-    """T = diag(scale) L^-T; L = I where it is None."""
+    """T = diag(scale) W', W = L^-1 of C = L L'; W = I where it is None."""
 
     scale: Float[Array, " d"]
-    L: Float[Array, "d d"] | None
+    W: Float[Array, "d d"] | None
 
     def apply(self, u: Array) -> Array:
         """w = T u, for u (d,) or (d, k)."""
-        if self.L is not None:
-            u = jax.scipy.linalg.solve_triangular(self.L, u, lower=True, trans=1)
+        if self.W is not None:
+            u = matmul(self.W.T, u)
         return self.scale.reshape(-1, *[1] * (u.ndim - 1)) * u
 
     def pull(self, g: Array) -> Array:
         """dJ/du = T' dJ/dw."""
         g = self.scale.reshape(-1, *[1] * (g.ndim - 1)) * g
-        return g if self.L is None else jax.scipy.linalg.solve_triangular(self.L, g, lower=True)
+        return g if self.W is None else matmul(self.W, g)
 
 
 class Point(NamedTuple):
@@ -86,8 +87,8 @@ def whitening(
     C, scale, _, _ = _affine.scaled(normal, l2, fit_intercept=fit_intercept)
     # A floor under the flattest directions: T must not amplify their rounding.
     floor = jnp.maximum(1e-4, 100 * d * jnp.finfo(dtype).eps)
-    L = jnp.linalg.cholesky(C + floor * jnp.eye(d, dtype=dtype))
-    return Whitening(jnp.where(scale > 0, scale, 1.0), L)
+    W = _lapack.inverse_factor(C + floor * jnp.eye(d, dtype=dtype))
+    return Whitening(jnp.where(scale > 0, scale, 1.0), W)
 
 
 def _two_loop(state: _State) -> Float[Array, " q"]:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxml._numerics import after, matmul, total
+from jaxml import _lapack
+from jaxml._numerics import matmul, total
 from jaxml._typing import Array, Bool, Column, Float, Rows, Scalar
 from jaxml.linear._affine import Params, divide
 from jaxml.linear._normal import Solution
@@ -51,8 +52,8 @@ def _inverted(sigma: Array, shape: tuple[int, ...]) -> Array:
 def right_factors(A: Rows) -> tuple[Float[Array, "d r"], Float[Array, " r"]]:
     """Return V and 1 / sigma of A = U diag(sigma) V', r = min(n, d)."""
     n, d = A.shape
-    small = jnp.linalg.qr(A, mode="r") if n > d else A
-    _, sigma, Vt = jnp.linalg.svd(small, full_matrices=False)
+    small = _lapack.right_factor(A) if n > d else A
+    _, sigma, Vt = _lapack.svd(small)
     return Vt.T, _inverted(sigma, A.shape)
 
 
@@ -77,11 +78,11 @@ def solve(
     scale = jnp.where(sd > noise, sd, 1.0)
     B = jnp.where(sd > noise, A / scale[None, :], 0.0)
     if method == "qr" and n > d:
-        Q, R = jnp.linalg.qr(B)
-        U, sigma, Vt = jnp.linalg.svd(R, full_matrices=False)
+        Q, R = _lapack.qr(B)
+        U, sigma, Vt = _lapack.svd(R)
         U = matmul(Q, U)
     else:
-        U, sigma, Vt = jnp.linalg.svd(B, full_matrices=False)
+        U, sigma, Vt = _lapack.svd(B)
     inv = _inverted(sigma, A.shape)
     rank = jnp.sum(inv > 0)
 
@@ -93,7 +94,7 @@ def solve(
         w = w + pseudo_inverse(q - matmul(A, w))
     # The row space of A is spanned by diag(scale) V_r; the least ||w|| lies in it.
     kept = inv > 0
-    basis, _ = jnp.linalg.qr(jnp.where(kept[None, :], scale[:, None] * Vt.T, 0.0))
+    basis, _ = _lapack.qr(jnp.where(kept[None, :], scale[:, None] * Vt.T, 0.0))
     basis = jnp.where(kept[None, :], basis, 0.0)
     w = jnp.where(rank < d, matmul(basis, matmul(basis.T, w)), w)
     r = q - matmul(A, w)
@@ -109,7 +110,6 @@ def solve(
 def inverse(params: Params, theta: tuple[Rows, Column, Column], *, fit_intercept: bool) -> Callable:
     """Return dF -> (dw, db): dw = A^+ (A^+)' dF on the row space, dF off it; db from dJ/db = 0."""
     X, y, s = theta
-    s = after(s, params.intercept)
     A, _, m = design(X, y, s, fit_intercept=fit_intercept)
     scale, V, inv = scaled_factors(A)
 

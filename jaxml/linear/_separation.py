@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxml import _lapack
 from jaxml._numerics import matmul, sum_over_rows
 from jaxml._typing import Array, Bool, Column, Int, Labels, Rows, Scalar
 from jaxml.linear import _softmax
@@ -70,11 +71,11 @@ def multinomial(
         return ravel_pytree((g_w / scale, g_v))[0]
 
     eps = jnp.finfo(flat.dtype).eps
-    values, V = jnp.linalg.eigh(jax.jacfwd(slope)(jnp.zeros_like(flat)))
+    values, V = _lapack.eigh(jax.jacfwd(slope)(jnp.zeros_like(flat)))
     covered = values > 1e-4 * values[-1]
     V = jnp.where(covered, V * jax.lax.rsqrt(jnp.where(covered, values, 1.0))[None, :], 0.0)
     ratio = matmul(V.T, matmul(jax.jacfwd(slope)(flat), V)) + jnp.diag(jnp.where(covered, 0.0, 1.0))
     # A gradient at tol leaves a curvature of that size where it vanishes.
     floor = jnp.maximum(100 * flat.shape[0] * eps, 10 * tol)
-    vanished = jnp.linalg.eigvalsh(ratio)[0] < floor
+    vanished = _lapack.eigvalsh(ratio)[0] < floor
     return separated | vanished

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit
-from jaxml._numerics import after, default_tol, matmul, weighted_mean
+from jaxml._numerics import default_tol, matmul, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal, _orthogonal
 from jaxml.linear._affine import Params, predict
@@ -118,7 +118,6 @@ def _solve(theta: Any, tol: Scalar, *, fit_intercept: bool, method: str) -> Fit[
     else:
         # All refinements are made, since each adds digits: tol = 0.
         solution, normal = _normal.solve(X, y, s, 0.0, 0.0, fit_intercept=fit_intercept)
-        normal = after(normal, solution.objective)
         kappa = _affine.condition_number(normal, fit_intercept=fit_intercept)
         deficient = ~(kappa < jnp.finfo(X.dtype).eps ** -0.5)
         if method == "auto":
@@ -128,7 +127,7 @@ def _solve(theta: Any, tol: Scalar, *, fit_intercept: bool, method: str) -> Fit[
                 direct & ~deficient,
                 lambda *_: (solution, kappa, deficient),
                 orthogonal,
-                X, y, after(s, jnp.minimum(kappa, 1e30)),
+                X, y, s,
             )  # fmt: skip
     flags = (
         (Code.RANK_DEFICIENT, deficient),
@@ -145,7 +144,6 @@ def _optimality(params: Params, theta: Any, *, fit_intercept: bool) -> Any:
     answer does not depend on the scale of the columns, and they are scaled.
     """
     X, y, s = theta
-    s = after(s, params.intercept)
     A, q, _ = _orthogonal.design(X, y, s, fit_intercept=fit_intercept)
     scale, V, inv = _orthogonal.scaled_factors(jax.lax.stop_gradient(A))
     A, w = A / scale[None, :], scale * params.coef

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxml import _check, losses, penalties
 from jaxml._implicit import differentiable
 from jaxml._loop import Fit
-from jaxml._numerics import after, default_tol, weighted_mean
+from jaxml._numerics import default_tol, weighted_mean
 from jaxml._typing import ArrayLike, Column, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal
 from jaxml.linear._affine import Params, predict
@@ -86,7 +86,6 @@ def _fit(X: Rows, y: Column, s: Column, l2: Scalar, tol: Scalar, *, fit_intercep
 
     def inverse(params: Params, theta: Any):
         X, _, s, l2 = theta
-        s = after(s, params.intercept)
         how = {"fit_intercept": fit_intercept, "dual": X.shape[0] < X.shape[1]}
         return _normal.hessian_inverse(X, s / s.sum(), l2, **how)
 

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxml import _check, losses
+from jaxml import _check, _lapack, losses
 from jaxml._implicit import differentiable, solve_by_cg
 from jaxml._loop import Fit
-from jaxml._numerics import default_tol, weighted_mean
+from jaxml._numerics import default_tol, matmul, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _inference, _likelihood
 from jaxml.linear._affine import Params
@@ -172,7 +172,7 @@ def _hessian_inverse(objective: Any, params: Params, theta: Any, *, fit_intercep
         if flat.shape[0] > DENSE_LIMIT:
             return solve_by_cg(apply, tol=float(jnp.finfo(flat.dtype).eps))(b)
         H = jax.vmap(apply, out_axes=1)(jnp.eye(flat.shape[0], dtype=flat.dtype))
-        return jnp.linalg.solve(H + jnp.diag(jnp.where(alive, 0.0, 1.0)), b)
+        return matmul(_lapack.inverse(H + jnp.diag(jnp.where(alive, 0.0, 1.0))), b)
 
     return lambda g: unravel(solve(ravel_pytree(g)[0]))
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxml import _check
+from jaxml import _check, _lapack
 from jaxml._implicit import differentiable, solve_by_cg
 from jaxml._loop import Code, Fit, all_finite
 from jaxml._numerics import default_tol, matmul
@@ -147,7 +147,7 @@ def _inverse_hessian(f: Callable, params: PyTree, theta: tuple) -> Callable[[PyT
     H = jax.jacfwd(gradient)(w)
 
     def pseudoinverse(_: Callable, b: Array) -> Array:
-        lam, V = jnp.linalg.eigh(H)
+        lam, V = _lapack.eigh(H)
         kept = jnp.abs(lam) > w.size * eps * jnp.abs(lam).max()
         return matmul(V, jnp.where(kept, 1 / jnp.where(kept, lam, 1), 0) * matmul(V.T, b))
 

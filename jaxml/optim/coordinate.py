@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml import penalties
+from jaxml import _lapack, penalties
 from jaxml._loop import iterate
 from jaxml._numerics import matmul
 from jaxml._typing import Array, Float, Int, Real, Scalar
@@ -161,8 +161,7 @@ def solve_on_support(
     alive = w != 0
     Q_A = jnp.where(alive[:, None] & alive[None, :], Q, 0.0) + jnp.diag(jnp.where(alive, 0.0, 1.0))
     rhs = jnp.where(alive, h - l1 * jnp.sign(w), 0.0)
-    L = jnp.linalg.cholesky(Q_A)
-    return within_signs(w, jnp.where(alive, jax.scipy.linalg.cho_solve((L, True), rhs), 0.0))
+    return within_signs(w, jnp.where(alive, _lapack.solve_spd(Q_A, rhs), 0.0))
 
 
 def within_signs(w: Float[Array, "..."], new: Float[Array, "..."]) -> Float[Array, "..."]:

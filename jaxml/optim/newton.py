@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxml import _lapack
 from jaxml._loop import Code, Fit, certify, iterate
 from jaxml._numerics import matmul
 from jaxml._typing import Array, Bool, Float, PyTree, Real, Scalar
@@ -56,14 +57,14 @@ def _direction(H: Float[Array, "d d"], g: Float[Array, " d"]) -> Float[Array, " 
 
     def shift(state: tuple[Array, Array]) -> tuple[Array, Array]:
         tau = jnp.maximum(4 * state[0], unit)
-        return tau, jnp.linalg.cholesky(H + tau * one)
+        return tau, _lapack.inverse_factor(H + tau * one)
 
     def definite(state: tuple[Array, Array]) -> Bool[Array, ""]:
         return jnp.isfinite(state[1]).all()
 
-    state = tau, jnp.linalg.cholesky(H + tau * one)
-    (_, L), _ = iterate(shift, state, stop=definite, max_iter=SHIFTS)
-    return -jax.scipy.linalg.cho_solve((L, True), g)
+    state = tau, _lapack.inverse_factor(H + tau * one)
+    (_, W), _ = iterate(shift, state, stop=definite, max_iter=SHIFTS)
+    return -matmul(W.T, matmul(W, g))
 
 
 def _step(f: Callable[[Array], Scalar], state: State) -> State:

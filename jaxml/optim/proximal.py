@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxml import _implicit
+from jaxml import _implicit, _lapack
 from jaxml._loop import Code, Fit, all_finite, certify, iterate
+from jaxml._numerics import matmul
 from jaxml._typing import Array, Bool, Int, PyTree, Real, Scalar
 from jaxml.optim import _problem
 from jaxml.optim._problem import max_norm
@@ -171,8 +172,8 @@ def _inverse(problem: Problem, params: PyTree, theta: tuple) -> Callable[[PyTree
         return ravel_pytree(_fixed_point(problem, unravel(w), theta))[0]
 
     if w.size <= _problem.DENSE:
-        A = jax.jacfwd(condition)(w)
-        return lambda b: unravel(jnp.linalg.solve(A, ravel_pytree(b)[0]))
+        A_inv = _lapack.inverse(jax.jacfwd(condition)(w))
+        return lambda b: unravel(matmul(A_inv, ravel_pytree(b)[0]))
     tol = float(jnp.finfo(w.dtype).eps) ** 0.75
 
     def iterative(apply: Callable, b: Array) -> Array:

@@ -108,19 +108,14 @@ def _adjoint(f: Callable, x: PyTree) -> tuple[jax.Array, jax.Array]:
     return dot(u, Jv) / size, dot(Jtu, v) / size
 
 
-def _sides(case: Case, route: str) -> Callable[[Point], dict[str, PyTree]]:
-    """The library's answer, named by the route it takes, and the hand form."""
-    return lambda at: {route: call(case.auto, at), "hand": call(case.hand, at)}
-
-
 def _routes(case: Case) -> Callable[[Point], dict[str, PyTree]]:
-    """One function for everything at a point, so that one compilation serves all draws."""
+    """One function for every route of the library at a point."""
     if case.value is None or case.kind not in DERIVATIVES:
-        return _sides(case, "vmap")
+        return lambda at: {"vmap": call(case.auto, at)}
     value, twice = case.value, case.kind == "hessian"
 
     def evaluate(at: Point) -> dict[str, PyTree]:
-        out = _sides(case, "autodiff")(at)
+        out = {"autodiff": call(case.auto, at)}
         (x, *rest), kwargs = at
 
         def f(x: PyTree) -> PyTree:
@@ -180,9 +175,15 @@ def _compiled(f: Callable) -> Callable:
 
 def _gather_double(case: Case, shapes: list[list[Point]]) -> list[Evidence]:
     points = shapes[0]
-    evaluate = _compiled(jax.vmap(_routes(case)))
+
+    # One compilation serves all draws. Hand forms may factor matrices, and take turns: see _lapack.
+    def everything(batch: Point) -> dict[str, PyTree]:
+        hand = jax.lax.map(lambda at: call(case.hand, at), batch)
+        return {**jax.vmap(_routes(case))(batch), "hand": hand}
+
+    evaluate = _compiled(everything)
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *points)
-    out = evaluate(batch)
+    out = jax.block_until_ready(evaluate(batch))
     found = [
         _evidence(at, jax.tree.map(lambda leaf, i=i: leaf[i], out)) for i, at in enumerate(points)
     ]
@@ -190,7 +191,7 @@ def _gather_double(case: Case, shapes: list[list[Point]]) -> list[Evidence]:
     found[0].pairs["repeat"] = (_leaves(again[route]), _leaves(out[route]))
     if case.kind in DERIVATIVES:
         plain = [points[0]] if len(shapes) == 1 else list(itertools.chain(*shapes[1:]))
-        sides = jax.jit(_sides(case, "jit"))
+        sides = jax.jit(lambda at: {"jit": call(case.auto, at), "hand": call(case.hand, at)})
         return found + [_evidence(at, sides(at)) for at in plain]
     # Here auto is what a user calls: eagerly, and it compiles itself.
     hand = _compiled(lambda at: call(case.hand, at))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import harness, limits, report
+from benchmarks import harness, limits, linear, report
 from benchmarks.config import JOBS, ConfigError, Timing, load
 from benchmarks.quality import Smooth, lasso_gap
 from benchmarks.worker import plain, selected
@@ -340,7 +340,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", linear.JOBS)
 def test_both_sides_solve_the_same_problem(job):
     pytest.importorskip("sklearn", reason="the peer is an extra")
     dtype = "float64" if jax.config.jax_enable_x64 else "float32"

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxml import _lapack
 from jaxml._typing import Array
 from jaxml.closed_form.linear import least_squares as hand_ls
 from jaxml.closed_form.linear import ridge as hand_ridge
@@ -81,7 +82,7 @@ def _gram_condition(X: Array) -> Array:
         params = least_squares.Params(w, jnp.zeros((), X.dtype))
         return least_squares.loss(params, X, jnp.zeros_like(X[:, 0]))
 
-    values = jnp.linalg.eigvalsh(jax.hessian(loss)(jnp.zeros_like(X[0])))
+    values = _lapack.eigvalsh(jax.hessian(loss)(jnp.zeros_like(X[0])))
     return values[-1] / values[0]
 
 
@@ -98,7 +99,7 @@ def _by_hand(f: Callable, X: Array, y: Array, *, sample_weight: Array) -> Any:
 
 def _shrunk(X: Array, *, l2: Array) -> Array:
     """Ridge over least squares along each principal direction of centered X."""
-    V = jnp.linalg.svd(X - X.mean(axis=0)[None, :], full_matrices=False)[2]
+    V = _lapack.svd(X - X.mean(axis=0)[None, :])[2]
     y = jnp.matmul(X, jnp.ones_like(X[0])) + jnp.cos(jnp.arange(X.shape[0], dtype=X.dtype))
     free, bound = (_fitted(ridge, X, y, l2=c).coef for c in (0.0, l2))
     return jnp.matmul(V, bound) / jnp.matmul(V, free)
@@ -106,19 +107,19 @@ def _shrunk(X: Array, *, l2: Array) -> Array:
 
 def _eigenvalues(params: least_squares.Params, X: Array, y: Array, **kw: Any) -> Array:
     H = jax.hessian(lambda w: ridge.loss(params._replace(coef=w), X, y, **kw))(params.coef)
-    return jnp.linalg.eigvalsh(H)
+    return _lapack.eigvalsh(H)
 
 
 def _shifted(params: Any, X: Array, y: Array, *, l2: Array, sample_weight: Array) -> Array:
     # (H_0 + l2 I) v = (lambda + l2) v for every eigenvector v of H_0
     H = hand_ls.hessian(params, X, y, sample_weight=sample_weight)[0][0]
-    return jnp.linalg.eigvalsh(H) + l2
+    return _lapack.eigvalsh(H) + l2
 
 
 def _without_intercept_column(X: Array, *, sample_weight: Array | None = None) -> Array:
     """A wrong inflation: 1/(1 - R_j^2) with R_j^2 of uncentered columns."""
     del sample_weight
-    return jnp.diag(jnp.linalg.inv(X.T @ X)) * (X**2).sum(axis=0)
+    return jnp.diag(_lapack.inverse(X.T @ X)) * (X**2).sum(axis=0)
 
 
 CASES = (

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml import losses
+from jaxml import _lapack, losses
 from jaxml._typing import Array
 from jaxml.closed_form import losses as hand_losses
 from jaxml.closed_form.linear import logistic as hand
@@ -92,14 +92,14 @@ def _spreads(X: Array, y: Array, **kw: Any) -> Params:
 
 def _eigenvalues(params: Params, X: Array, y: Array, **kw: Any) -> Array:
     H = jax.hessian(lambda w: logistic.loss(params._replace(coef=w), X, y, **kw))(params.coef)
-    return jnp.linalg.eigvalsh(H)
+    return _lapack.eigvalsh(H)
 
 
 def _shifted(
     params: tuple, X: Array, y: Array, *, l1: Array, l2: Array, sample_weight: Array
 ) -> Array:
     H = hand.hessian(params, X, y, l1=l1, l2=0.0, sample_weight=sample_weight)[0][0]
-    return jnp.linalg.eigvalsh(H) + l2
+    return _lapack.eigvalsh(H) + l2
 
 
 # -- class weights: 4 rows of one class, 8 of the other: n/(K n_c) is 3/2 and 3/4, that is 2 : 1

@@ -1,0 +1,87 @@
+"""Factorizations agree with NumPy, in lanes and differentiated; lanes wait for no thread pool."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxml import _lapack
+from tests.processes import run
+
+
+def _spd(rng, lanes, d):
+    A = rng.normal(size=(lanes, d, d + 2))
+    return A @ A.transpose(0, 2, 1)
+
+
+SQUARE = {
+    "inverse": (_lapack.inverse, np.linalg.inv),
+    "inverse_factor": (_lapack.inverse_factor, lambda A: np.linalg.inv(np.linalg.cholesky(A))),
+    "eigvalsh": (_lapack.eigvalsh, np.linalg.eigvalsh),
+    "solve_spd": (
+        lambda A: _lapack.solve_spd(A, A[0] ** 2),
+        lambda A: np.linalg.solve(A, A[0] ** 2),
+    ),
+    "right_factor": (lambda A: _lapack.right_factor(A) ** 2, lambda A: np.linalg.qr(A)[1] ** 2),
+    "qr": (lambda A: jnp.matmul(*_lapack.qr(A)), lambda A: A),
+    "svd": (lambda A: _lapack.svd(A)[1], lambda A: np.linalg.svd(A)[1]),
+    "eigh": (lambda A: _lapack.eigh(A)[1] ** 2, lambda A: np.linalg.eigh(A)[1] ** 2),
+}
+
+
+@pytest.mark.parametrize("name", SQUARE)
+def test_lanes_and_derivatives(name, rng):
+    f, want = SQUARE[name]
+    A = _spd(rng, 3, 4)
+    lanes = jax.jit(jax.vmap(f))(A)
+    for lane, one in zip(lanes, A, strict=True):
+        np.testing.assert_allclose(lane, want(one), rtol=1e-9, atol=1e-9)
+    dA, h = _spd(rng, 1, 4)[0], 1e-5
+    _, forward = jax.jvp(f, (A[0],), (dA,))
+    difference = (want(A[0] + h * dA) - want(A[0] - h * dA)) / (2 * h)
+    np.testing.assert_allclose(forward, difference, rtol=1e-5, atol=1e-6)
+    _, pull = jax.vjp(f, A[0])
+    u = rng.normal(size=np.shape(forward))
+    np.testing.assert_allclose(np.sum(pull(u)[0] * dA), np.sum(u * forward), rtol=1e-9)
+
+
+def test_no_factor_of_an_indefinite_matrix_and_only_of_that_lane(rng):
+    A = _spd(rng, 3, 4)
+    A[1, 2, 2] = -1.0
+    W = np.asarray(jax.vmap(_lapack.inverse_factor)(A))
+    assert np.isnan(W[1]).any()
+    assert np.isfinite(W[[0, 2]]).all()
+    assert np.isnan(_lapack.solve_spd(A[1], jnp.ones(4))).any()
+
+
+def test_fits_in_lanes_end_when_threads_run_them_at_once():
+    """With jaxlib 0.10 batched calls that wait inside the pool of two threads did not."""
+    out = run("""
+        import faulthandler, threading
+        import jax, jax.numpy as jnp, numpy as np
+        from jaxml.linear import least_squares, logistic, ridge
+
+        faulthandler.dump_traceback_later(200, exit=True)
+        rng = np.random.default_rng(0)
+        X, y = jnp.asarray(rng.normal(size=(80, 30))), jnp.asarray(rng.normal(size=80))
+        lanes, labels = jnp.linspace(1.0, 2.0, 250), (y > 0).astype(int)
+        fits = [
+            jax.jit(jax.vmap(lambda c: ridge.fit(X, y, l2=c))),
+            jax.jit(jax.vmap(lambda c: logistic.fit(X, labels, l2=c))),
+            jax.jit(jax.vmap(lambda c: least_squares.fit(X * c, y, method="qr"))),
+            jax.jit(jax.vmap(jax.grad(lambda c: ridge.fit(X, y, l2=c).params.coef.sum()))),
+        ]
+        jax.block_until_ready([f(lanes) for f in fits])
+
+        def work(k):
+            for _ in range(3):
+                jax.block_until_ready([f(lanes + k) for f in fits])
+
+        threads = [threading.Thread(target=work, args=(k,), daemon=True) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print("ended")
+    """)
+    assert out.split() == ["ended"]
