@@ -18,8 +18,9 @@ SQUARE = {
     "inverse": (_lapack.inverse, np.linalg.inv),
     "inverse_factor": (_lapack.inverse_factor, lambda A: np.linalg.inv(np.linalg.cholesky(A))),
     "eigvalsh": (_lapack.eigvalsh, np.linalg.eigvalsh),
-    "solve_spd": (
-        lambda A: _lapack.solve_spd(A, A[0] ** 2),
+    "cholesky": (_lapack.cholesky, np.linalg.cholesky),
+    "cho_solve": (
+        lambda A: _lapack.cho_solve(_lapack.cholesky(A), A[0] ** 2),
         lambda A: np.linalg.solve(A, A[0] ** 2),
     ),
     "right_factor": (lambda A: _lapack.right_factor(A) ** 2, lambda A: np.linalg.qr(A)[1] ** 2),
@@ -51,7 +52,7 @@ def test_no_factor_of_an_indefinite_matrix_and_only_of_that_lane(rng):
     W = np.asarray(jax.vmap(_lapack.inverse_factor)(A))
     assert np.isnan(W[1]).any()
     assert np.isfinite(W[[0, 2]]).all()
-    assert np.isnan(_lapack.solve_spd(A[1], jnp.ones(4))).any()
+    assert np.isnan(_lapack.cholesky(A[1])).any()
 
 
 def test_fits_in_lanes_end_when_threads_run_them_at_once():

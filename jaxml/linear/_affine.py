@@ -198,13 +198,13 @@ def inverse(normal: Normal, l2: Real, *, fit_intercept: bool):
     # since under vmap a cond would always factor twice, with a carry, lest XLA hoist the factor.
     def rescued(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         _, rescue = carry
-        return _lapack.inverse_factor(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
+        return _lapack.cholesky(C + rescue * jnp.eye(d, dtype=m.dtype)), 10 * rescue
 
-    start = _lapack.inverse_factor(C), jnp.asarray(100 * d * eps, m.dtype)
-    (W, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=1)
+    start = _lapack.cholesky(C), jnp.asarray(100 * d * eps, m.dtype)
+    (L, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=1)
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:
-        d_w = scale * matmul(W.T, matmul(W, scale * (g_w - m / M * g_v)))
+        d_w = scale * _lapack.cho_solve(L, scale * (g_w - m / M * g_v))
         d_v = (g_v - matmul(m, d_w)) / M
         return d_w, d_v if fit_intercept else jnp.zeros_like(d_v)
 

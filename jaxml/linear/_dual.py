@@ -36,10 +36,10 @@ def inverse(
     B = B - root[:, None] * (m / M)[None, :]
     K, n = matmul(B, B.T), B.shape[0]
     l2 = jnp.maximum(l2, 100 * n * jnp.finfo(B.dtype).eps * jnp.max(jnp.diag(K)))
-    W = _lapack.inverse_factor(K + l2 * jnp.eye(n, dtype=B.dtype))
+    L = _lapack.cholesky(K + l2 * jnp.eye(n, dtype=B.dtype))
 
     def once(r: Array) -> Array:
-        return (r - matmul(matmul(W.T, matmul(W, matmul(B, r))), B)) / l2
+        return (r - matmul(_lapack.cho_solve(L, matmul(B, r)), B)) / l2
 
     def solve(g_w: Array, g_v: Scalar) -> tuple[Array, Scalar]:
         r = g_w - m / M * g_v

@@ -161,7 +161,7 @@ def solve_on_support(
     alive = w != 0
     Q_A = jnp.where(alive[:, None] & alive[None, :], Q, 0.0) + jnp.diag(jnp.where(alive, 0.0, 1.0))
     rhs = jnp.where(alive, h - l1 * jnp.sign(w), 0.0)
-    return within_signs(w, jnp.where(alive, _lapack.solve_spd(Q_A, rhs), 0.0))
+    return within_signs(w, jnp.where(alive, _lapack.cho_solve(_lapack.cholesky(Q_A), rhs), 0.0))
 
 
 def within_signs(w: Float[Array, "..."], new: Float[Array, "..."]) -> Float[Array, "..."]:

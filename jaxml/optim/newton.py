@@ -57,14 +57,14 @@ def _direction(H: Float[Array, "d d"], g: Float[Array, " d"]) -> Float[Array, " 
 
     def shift(state: tuple[Array, Array]) -> tuple[Array, Array]:
         tau = jnp.maximum(4 * state[0], unit)
-        return tau, _lapack.inverse_factor(H + tau * one)
+        return tau, _lapack.cholesky(H + tau * one)
 
     def definite(state: tuple[Array, Array]) -> Bool[Array, ""]:
         return jnp.isfinite(state[1]).all()
 
-    state = tau, _lapack.inverse_factor(H + tau * one)
-    (_, W), _ = iterate(shift, state, stop=definite, max_iter=SHIFTS)
-    return -matmul(W.T, matmul(W, g))
+    state = tau, _lapack.cholesky(H + tau * one)
+    (_, L), _ = iterate(shift, state, stop=definite, max_iter=SHIFTS)
+    return -_lapack.cho_solve(L, g)
 
 
 def _step(f: Callable[[Array], Scalar], state: State) -> State:
