@@ -19,8 +19,8 @@ from jaxml._typing import Array, Column, Labels, Rows, Scalar
 
 __all__ = [
     "above", "array", "at_least", "choice", "classified", "finite", "integer", "is_concrete",
-    "is_positive", "is_zero", "labels", "like", "raise_for", "rows", "scores", "signed", "supervised",
-    "weights",
+    "is_positive", "is_zero", "labels", "like", "raise_for", "rows", "scores", "signed",
+    "supervised", "weights",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Fit)

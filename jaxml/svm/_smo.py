@@ -73,7 +73,7 @@ def minimize(
         g = gradient(K, y, state.b)
         m, M = violation(state.b, g, lo, hi)
         J = 0.5 * jnp.sum(state.b * (g - y))
-        lower = J < rounds.J - 4 * jnp.finfo(dtype).eps * jnp.abs(J)
+        lower = rounds.J - 4 * jnp.finfo(dtype).eps * jnp.abs(J) > J
         # A NaN ends it, too.
         over = ~lower | ~(m - M > tol) | (rounds.pairs + pairs >= max_iter)
         state = state._replace(g=g, gap=m - M, stuck=~lower)

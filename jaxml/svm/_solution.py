@@ -14,9 +14,8 @@ parameters for support vector machines, section 3, for the derivatives.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from jaxml import _lapack

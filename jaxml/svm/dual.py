@@ -141,7 +141,8 @@ def fit(
     C = _check.above("C", C, 0, dtype=X.dtype)
     tol = _check.above("tol", tol, 0, dtype=X.dtype)
     max_iter = _check.integer("max_iter", max_iter, 1)
-    if kernel == "precomputed":
+    if isinstance(kernel, str):
+        _check.choice("kernel", kernel, ("precomputed",))
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"a precomputed kernel must be square, (n, n): got shape {X.shape}")
         K, points, kernel = _check.finite("X", X), X[:, :0], Precomputed()
