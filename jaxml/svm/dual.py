@@ -147,7 +147,8 @@ def fit(
             raise ValueError(f"a precomputed kernel must be square, (n, n): got shape {X.shape}")
         K, points, kernel = _check.finite("X", X), X[:, :0], Precomputed()
     else:
-        kernel = jax.tree.map(lambda leaf: _typed(leaf, X.dtype), kernels.as_pytree(kernel))
+        tree: Any = kernels.as_pytree(kernel)
+        kernel = jax.tree.map(lambda leaf: _typed(leaf, X.dtype), tree)
         K, points = gram(kernel, X), X
     (b, c), info = _check.raise_for(_fit(X, K, y, s, C, tol, max_iter=max_iter), X, y, s)
     return Fit(Params(b, c, points, kernel), info)
