@@ -117,7 +117,7 @@ def _intercept(b: Column, g: Column, lo: Column, hi: Column, m: Scalar, M: Scala
 
 
 def _gap(problem: Problem, b: Column, c: Scalar, g: Column) -> Scalar:
-    """(primal - dual) / primal >= 0, of the better of two primal points.
+    """(primal - dual) / primal of the better of two primal points; no less than its rounding, eps.
 
     The one is (w, c) itself. The other, where every margin is positive, is (w, c) over the least of
     them: it has no slack, so that it serves for C = inf, too.
@@ -132,7 +132,8 @@ def _gap(problem: Problem, b: Column, c: Scalar, g: Column) -> Scalar:
     primal = jnp.minimum(soft, hard)
     dual = jnp.sum(problem.y * b) - 0.5 * square
     gap = jnp.where(jnp.isfinite(primal), (primal - dual) / primal, 1.0)
-    return jnp.where(primal > 0, jnp.maximum(gap, 0.0), 0.0)
+    eps = jnp.finfo(b.dtype).eps
+    return jnp.where(primal > 0, jnp.maximum(gap, eps), eps)
 
 
 def _noise(K: Array, b: Column, counted: Array) -> Scalar:

@@ -197,7 +197,7 @@ def _newton_steps(theta: Any, tol: Scalar, *, max_iter: int) -> Fit[Params]:
 
 
 def _gap(problem: linear.Problem, state: _newton.State) -> Scalar:
-    """(J - D) / J, from the dual point that the slacks of (w, v) point to.
+    """(J - D) / J, no less than its rounding, from the dual point that the slacks point to.
 
         D(a) = sum_i a_i - 1/(2 l2) ||sum_i a_i y_i x_i||^2 - sum_i a_i^2 / (4 p_i)
 
@@ -216,4 +216,5 @@ def _gap(problem: linear.Problem, state: _newton.State) -> Scalar:
         jnp.where(p > 0, a**2 / jnp.where(p > 0, p, 1.0), 0.0)
     )
     dual = _affine.divide(total(a) ** 2, 4 * bends)
-    return jnp.where(state.J > 0, jnp.maximum(state.J - dual, 0.0) / state.J, jnp.abs(state.J))
+    gap = jnp.where(state.J > 0, (state.J - dual) / state.J, 0.0)
+    return jnp.maximum(gap, jnp.finfo(X.dtype).eps)
