@@ -141,17 +141,17 @@ def fit(
     C = _check.above("C", C, 0, dtype=X.dtype)
     tol = _check.above("tol", tol, 0, dtype=X.dtype)
     max_iter = _check.integer("max_iter", max_iter, 1)
+    tree: Any = kernel
     if isinstance(kernel, str):
         _check.choice("kernel", kernel, ("precomputed",))
         if X.shape[0] != X.shape[1]:
             raise ValueError(f"a precomputed kernel must be square, (n, n): got shape {X.shape}")
-        K, points, kernel = _check.finite("X", X), X[:, :0], Precomputed()
+        K, points, tree = _check.finite("X", X), X[:, :0], Precomputed()
     else:
-        tree: Any = kernels.as_pytree(kernel)
-        kernel = jax.tree.map(lambda leaf: _typed(leaf, X.dtype), tree)
-        K, points = gram(kernel, X), X
+        tree = jax.tree.map(lambda leaf: _typed(leaf, X.dtype), kernels.as_pytree(tree))
+        K, points = gram(tree, X), X
     (b, c), info = _check.raise_for(_fit(X, K, y, s, C, tol, max_iter=max_iter), X, y, s)
-    return Fit(Params(b, c, points, kernel), info)
+    return Fit(Params(b, c, points, tree), info)
 
 
 def _typed(leaf: Any, dtype: Any) -> Array:

@@ -48,10 +48,11 @@ def _lagrangian(rng: Generator, n: int, d: int) -> tuple:
 
 def _at_params(rng: Generator, n: int, d: int) -> Point:
     X, y, w = design(rng, n, d), signs(rng, n), vector(rng, d)
+    b: Any = np.float64(0.3)
     # Margins y z keep away from the kink at 1: each row is moved along w.
-    z = X @ w + 0.3
+    z = X @ w + b
     X = X + ((y * away_from(y * z, (1.0,), 0.1) - z) / (w @ w))[:, None] * w
-    return point(primal.Params(w, np.float64(0.3)), X, y, rng.uniform(0.5, 2.0, n))
+    return point(primal.Params(w, b), X, y, rng.uniform(0.5, 2.0, n))
 
 
 def _two_points(rng: Generator, n: int) -> tuple[Numbers, Numbers, Numbers]:
