@@ -1,8 +1,9 @@
 """Support vector machines with an RBF kernel: one fit, and a grid over C, gamma and folds.
 
 The judge is the relative duality gap, (primal - dual) / primal, in float64 NumPy, at the intercept
-that is best for the coefficients at hand: it needs no reference solution, and bounds how far the
-dual objective is from its optimum. Coefficients that break a constraint are refused.
+that is best for the coefficients at hand, or scaled to have no slack. It needs no reference
+solution, and bounds how far the dual objective is from its optimum. Coefficients that break a
+constraint are refused.
 """
 
 from collections.abc import Callable
@@ -54,6 +55,10 @@ def duality_gap(X: np.ndarray, y: np.ndarray, b: np.ndarray, *, C: float, gamma:
     f = _expansion(X, gamma, b)
     square = float(b @ f)
     primal = 0.5 * square + C * _best_hinge(f, y)
+    # Where f separates the classes, f over half the distance between them has no slack.
+    half = 0.5 * (f[y > 0].min() - f[y < 0].max())
+    if half > 0:
+        primal = min(primal, 0.5 * square / half**2)
     return max((primal - (float(b @ y) - 0.5 * square)) / primal, 0.0)
 
 
