@@ -106,7 +106,7 @@ def dual_grid(
     """breast_cancer, standardized: a fit per C, gamma and fold."""
     import jax
 
-    from jaxml import datasets, kernels, svm
+    from jaxml import Fit, datasets, kernels, svm
 
     data = datasets.breast_cancer()
     X, y = np.asarray(data.X, np.float64), np.where(np.asarray(data.y) > 0, 1.0, -1.0)
@@ -120,7 +120,7 @@ def dual_grid(
         def one(gamma: Any, C: Any, s: Any) -> Any:
             how = {"sample_weight": s, "tol": 1e-3 if tol is None else tol}
             found = svm.dual.fit(X, y, kernel=kernels.RBF(gamma), C=C, **how)
-            return found.params.dual_coef, found.params.intercept, found.info
+            return Fit((found.params.dual_coef, found.params.intercept), found.info)
 
         lanes = jax.vmap(one, (None, None, 0))
         lanes = jax.vmap(lanes, (None, 0, None))
@@ -137,12 +137,12 @@ def dual_grid(
 
     def work(iterations: int) -> tuple[float, float]:
         n, d = X.shape
-        size = np.dtype(dtype).itemsize
-        return size * (n * n * len(gammas) + 2.0 * n * iterations), float(len(gammas) * n * n * d)
+        pairs, size = iterations * folds * bounds * widths, np.dtype(dtype).itemsize
+        return size * (n * n * widths + 2.0 * n * pairs), float(widths * n * n * d)
 
     given = {"X": X, "y": y, "C": Cs, "gamma": gammas, "weights": weights}
     arrays = (X, y, weights, Cs, gammas)
-    return Problem(arrays, fit, given, gap, work, lambda found: (np.asarray(found[0]),))
+    return Problem(arrays, fit, given, gap, work, lambda fit: (np.asarray(fit.params[0]),))
 
 
 def _scattered(model: Any, n: int) -> np.ndarray:
