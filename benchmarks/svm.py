@@ -59,7 +59,7 @@ def duality_gap(X: np.ndarray, y: np.ndarray, b: np.ndarray, *, C: float, gamma:
     half = 0.5 * (f[y > 0].min() - f[y < 0].max())
     if half > 0:
         primal = min(primal, 0.5 * square / half**2)
-    return max((primal - (float(b @ y) - 0.5 * square)) / primal, 0.0)
+    return float(max((primal - (float(b @ y) - 0.5 * square)) / primal, 0.0))
 
 
 def _dual_coef(fit: Any) -> tuple[np.ndarray]:
