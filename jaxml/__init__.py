@@ -1,8 +1,10 @@
 """Machine-learning algorithms as pure, jitted JAX functions, each checked by a hand derivation.
 
     losses penalties    pointwise mathematics
+    kernels             inner products of features, Gram matrices
     optim               first-order methods, Newton, L-BFGS, proximal gradient, coordinate descent
     linear              least_squares ridge lasso elastic_net logistic softmax
+    svm                 dual (any kernel) primal (hinge, squared hinge), one vs rest, one vs one
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
     datasets            small real data sets, shipped with the package
@@ -15,12 +17,22 @@ import warnings
 
 import jax
 
-from jaxml import analysis, datasets, linear, losses, model_selection, optim, penalties
+from jaxml import (
+    analysis,
+    datasets,
+    kernels,
+    linear,
+    losses,
+    model_selection,
+    optim,
+    penalties,
+    svm,
+)
 from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "check", "datasets",
-    "linear", "losses", "model_selection", "optim", "penalties",
+    "kernels", "linear", "losses", "model_selection", "optim", "penalties", "svm",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -19,8 +19,8 @@ from jaxml._typing import Array, Column, Labels, Rows, Scalar
 
 __all__ = [
     "above", "array", "at_least", "choice", "classified", "finite", "integer", "is_concrete",
-    "is_positive", "is_zero", "labels", "like", "raise_for", "rows", "scores", "supervised",
-    "weights",
+    "is_positive", "is_zero", "labels", "like", "raise_for", "rows", "scores", "signed",
+    "supervised", "weights",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Fit)
@@ -174,6 +174,29 @@ def classified(
         if present.min() == present.max():
             raise ValueError(f"y holds 1 class only (label {present[0]}): at least two are needed")
     return X, y, s
+
+
+def signed(X: Any, y: Any, sample_weight: Any) -> tuple[Rows, Column, Column]:
+    """Return (X, y, s) for a margin, y in {-1, 1} in the dtype of X, 0 where a traced label is not.
+
+    Concrete labels must hold both classes among the rows of positive weight.
+    """
+    X = array("X", X, ndim=2)
+    y = array("y", y, ndim=1, dtype=X.dtype)
+    if y.shape != X.shape[:1]:
+        raise ValueError(f"y needs one label per row of X: expected {X.shape[0]}, got {y.shape[0]}")
+    s = weights(sample_weight, X)
+    finite("y", y)
+    if is_concrete(y):
+        host = _host(y)
+        if (np.abs(host) != 1).any():
+            wrong = host[np.abs(host) != 1][0]
+            raise ValueError(f"y must hold the labels -1 and 1: got {wrong:g}")
+        if is_concrete(s):
+            present = host[_host(s) > 0]
+            if present.min() == present.max():
+                raise ValueError(f"y holds 1 class only (label {present[0]:g}): two are needed")
+    return X, jnp.where(jnp.abs(y) == 1, y, 0.0), s
 
 
 def at_least(name: str, value: Any, low: float, *, dtype: Any) -> Scalar:

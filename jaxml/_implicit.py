@@ -58,7 +58,8 @@ def differentiable(
         dparams = jax.tree.map(jnp.negative, inverse(params, theta)(dF))
         _, dJ = jax.jvp(objective, (params, theta), (dparams, dtheta))
         none: Any = np.zeros(np.shape(info.code), jax.dtypes.float0)
-        return fit, Fit(dparams, Info(none, none, dJ, jnp.zeros_like(info.residual)))
+        still = jax.tree.map(jnp.zeros_like, (info.residual, info.gap))
+        return fit, Fit(dparams, Info(none, none, dJ, *still))
 
     return solution
 

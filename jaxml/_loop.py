@@ -70,6 +70,7 @@ class Info(NamedTuple):
     n_iter: Int[Array, ""]  # iterations used, at least 1
     objective: Scalar  # the objective at params
     residual: Scalar  # scale-free; what it measures is named in the docstring of the fit
+    gap: Scalar | None = None  # (primal - dual) / primal, of fits that solve a pair of problems
 
     @property
     def converged(self) -> Bool[Array, ""]:
@@ -113,6 +114,7 @@ def certify(
     n_iter: Int[Array, ""] | int,
     flags: Iterable[tuple[Code, Array]] = (),
     unmet: Code | Array = Code.MAX_ITER,
+    gap: Scalar | None = None,
 ) -> Fit[P]:
     """Return the Fit with the most severe code that applies.
 
@@ -124,6 +126,7 @@ def certify(
       n_iter: Iterations used.
       flags: Pairs (code, whether it applies), in any order.
       unmet: The code when nothing else is wrong but residual > tol.
+      gap: The relative duality gap, where there is one.
 
     Returns:
       Fit, its params NaN after DIVERGED or NONFINITE_INPUT.
@@ -138,10 +141,8 @@ def certify(
             code = jnp.where(applies & (code == Code.DIVERGED), known, code)
     spoiled = code >= Code.DIVERGED
     params = jax.tree.map(lambda leaf: jnp.where(spoiled, jnp.nan, leaf).astype(leaf.dtype), params)
-    return Fit(
-        params,
-        Info(code.astype(jnp.int32), jnp.maximum(n_iter, 1).astype(jnp.int32), objective, residual),
-    )
+    n_iter = jnp.maximum(n_iter, 1).astype(jnp.int32)
+    return Fit(params, Info(code.astype(jnp.int32), n_iter, objective, residual, gap))
 
 
 def check(fit: Fit[P]) -> Fit[P]:

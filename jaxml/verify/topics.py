@@ -27,4 +27,8 @@ TOPICS = {
     "class-weight": "weights n/(K n_c) equal replicated rows; the gradient is the weighted sum",
     "kfold": "folds partition the rows; weights as masks equal refits on subsets",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
+    "svm": "dual gradient Q a - 1; strong duality; KKT conditions; w = sum a_i y_i x_i; the dual "
+    "touches data only through the kernel; hard margin as C grows on separable data",
+    "kernel-trick": "the polynomial kernel is the inner product of an explicit feature map; every "
+    "kernel's Gram matrix is positive semi-definite",
 }

@@ -1,0 +1,1 @@
+"""Support vector machines by hand. Letters as in jaxml.svm."""

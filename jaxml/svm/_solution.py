@@ -1,0 +1,223 @@
+"""The C-SVM of a Gram matrix: certified solution, and its derivatives.
+
+    minimize 1/2 b'K b - y'b    subject to  sum_i b_i = 0,  b_i between 0 and y_i C s_i
+    f = K b + c,    primal  1/2 b'K b + C sum_i s_i max(0, 1 - y_i f_i),    dual  y'b - 1/2 b'K b
+
+Symbols: b = alpha * y; c = intercept. At a solution f_i = y_i where b_i is free (strictly between
+its bounds), and b_i is one of its bounds elsewhere. With the free set F and the bounds held, that
+is a linear system, which is differentiated:
+
+    [K_FF 1; 1' 0] (db_F, dc) = -(dK b + K_FU db_U, sum db_U)_F,    db_U = y_U d(C s_U)
+
+Reference: Schoelkopf, Smola (2002), eq. (7.34)-(7.37); Chapelle et al. (2002), Choosing multiple
+parameters for support vector machines, section 3, for the derivatives.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from jaxml import _lapack
+from jaxml._implicit import differentiable
+from jaxml._lanes import one_at_a_time
+from jaxml._loop import Code, Fit, certify, iterate
+from jaxml._numerics import matmul
+from jaxml._typing import Array, Bool, Column, Float, Scalar
+from jaxml.svm import _smo
+
+__all__ = ["Problem", "Solution", "fit"]
+
+
+class Problem(NamedTuple):
+    """What the solution depends on."""
+
+    K: Float[Array, "n n"]
+    y: Column  # in {-1, 1}
+    s: Column
+    C: Scalar
+
+    @property
+    def bounds(self) -> tuple[Column, Column]:
+        """lo and hi: 0 and y C s, in order; a row of weight 0 has no room, even if C is inf."""
+        top = self.y * self.caps
+        return jnp.minimum(top, 0.0), jnp.maximum(top, 0.0)
+
+    @property
+    def caps(self) -> Column:
+        """C s, what alpha must not exceed."""
+        counted = self.s > 0
+        return jnp.where(counted, self.C * jnp.where(counted, self.s, 1.0), 0.0)
+
+
+class Solution(NamedTuple):
+    """The dual coefficients and the intercept."""
+
+    b: Column
+    c: Scalar
+
+
+def fit(problem: Problem, tol: Scalar, finite: Bool[Array, ""], *, max_iter: int) -> Fit[Solution]:
+    """Return the certified solution, with implicit derivatives with respect to the problem.
+
+    Args:
+      problem: K, y, s, C.
+      tol: What the violation m - M must not exceed.
+      finite: Whether the features are: K may overflow although they are.
+      max_iter: Static bound on the pairs moved.
+    """
+
+    def solve(problem: Problem, how: tuple[Scalar, Array]) -> Fit[Solution]:
+        return _solve(problem, *how, max_iter=max_iter)
+
+    derived = differentiable(solve, objective=_objective, optimality=_optimality, inverse=_inverse)
+    return derived(problem, (tol, finite))
+
+
+def _solve(problem: Problem, tol: Scalar, finite: Array, *, max_iter: int) -> Fit[Solution]:
+    K, y, _, _ = problem
+    lo, hi = problem.bounds
+
+    @one_at_a_time
+    def minimize(K: Array, y: Column, lo: Column, hi: Column, tol: Scalar) -> tuple:
+        return _smo.minimize(K, y, lo, hi, tol, max_iter=max_iter)
+
+    (b, g, _, bent, stuck), pairs = minimize(K, y, lo, hi, tol)
+    m, M = _smo.violation(b, g, lo, hi)
+    c = _intercept(b, g, lo, hi, m, M)
+    J = 0.5 * jnp.sum(b * (g - y))
+    noise = _noise(K, b, hi > lo)
+    rough = noise > 10 * tol
+    lost = rough & (noise > jnp.sqrt(jnp.finfo(K.dtype).eps))
+    curved = jnp.sum(b * (g + y)) < -noise * jnp.sum(jnp.abs(b))
+    return certify(
+        Solution(b, c),
+        objective=J,
+        residual=jnp.maximum(m - M, 0.0),
+        tol=tol,
+        n_iter=pairs,
+        gap=_gap(problem, b, c, g),
+        flags=(
+            *_input_flags(problem, g, finite),
+            (Code.LINE_SEARCH_FAILED, rough),
+            (Code.ILL_CONDITIONED, lost | bent | curved),
+        ),
+        unmet=jnp.where(stuck, Code.LINE_SEARCH_FAILED, Code.MAX_ITER),
+    )
+
+
+def _intercept(b: Column, g: Column, lo: Column, hi: Column, m: Scalar, M: Scalar) -> Scalar:
+    """The mean of y - K b over the free, or the middle of the interval that the others leave."""
+    free = (b > lo) & (b < hi)
+    count = jnp.sum(free)
+    mean = -jnp.sum(jnp.where(free, g, 0.0)) / jnp.maximum(count, 1)
+    # One side is open only where a class is missing.
+    middle = jnp.where(jnp.isfinite(m) & jnp.isfinite(M), 0.5 * (m + M), 0.0)
+    return jnp.where(count > 0, mean, middle)
+
+
+def _gap(problem: Problem, b: Column, c: Scalar, g: Column) -> Scalar:
+    """(primal - dual) / primal of the better of two primal points; no less than its rounding, eps.
+
+    The one is (w, c) itself. The other, where every margin is positive, is (w, c) over the least of
+    them: it has no slack, so that it serves for C = inf, too.
+    """
+    K_b, counted = g + problem.y, problem.s > 0
+    square = jnp.maximum(jnp.sum(b * K_b), 0.0)
+    margins = problem.y * (K_b + c)
+    slack = jnp.maximum(jnp.where(counted, 1.0 - margins, 0.0), 0.0)
+    soft = 0.5 * square + jnp.sum(jnp.where(slack > 0, problem.caps * slack, 0.0))
+    least = jnp.min(jnp.where(counted, margins, jnp.inf))
+    hard = jnp.where(least > 0, 0.5 * square / jnp.where(least > 0, least, 1.0) ** 2, jnp.inf)
+    primal = jnp.minimum(soft, hard)
+    dual = jnp.sum(problem.y * b) - 0.5 * square
+    gap = jnp.where(jnp.isfinite(primal), (primal - dual) / primal, 1.0)
+    eps = jnp.finfo(b.dtype).eps
+    return jnp.where(primal > 0, jnp.maximum(gap, eps), eps)
+
+
+def _noise(K: Array, b: Column, counted: Array) -> Scalar:
+    """The rounding in K b, from |K_ij| <= (K_ii K_jj)^1/2 and terms that err independently."""
+    d = jnp.where(counted, jnp.abs(jnp.diagonal(K)), 0.0)
+    size = jnp.sqrt(jnp.max(d)) * jnp.sqrt(jnp.sum(d * b**2))
+    return 4 * jnp.finfo(K.dtype).eps * size
+
+
+def _input_flags(problem: Problem, g: Column, finite: Array) -> tuple[tuple[Code, Array], ...]:
+    _, y, s, C = problem
+    least, most = jnp.min(s), jnp.max(s)  # NaN if any is
+    counted = s > 0
+    missing = ~((counted & (y > 0)).any() & (counted & (y < 0)).any())
+    return (
+        (Code.NONFINITE_INPUT, ~finite | ~jnp.isfinite(most)),
+        (Code.DIVERGED, ~jnp.isfinite(jnp.max(jnp.abs(g)))),
+        (Code.DEGENERATE, ~((least >= 0) & (most > 0) & (C > 0))),
+        (Code.BAD_LABELS, missing | (y == 0).any()),
+    )
+
+
+def _objective(solution: Solution, problem: Problem) -> Scalar:
+    b = solution.b
+    return 0.5 * jnp.sum(b * matmul(problem.K, b)) - jnp.sum(problem.y * b)
+
+
+def _sets(b: Column, problem: Problem) -> tuple[Bool[Array, " n"], Bool[Array, " n"]]:
+    """Which coefficients are free, and which are at y C s."""
+    lo, hi = problem.bounds
+    free = (b > lo) & (b < hi)
+    return free, ~free & (b != 0)
+
+
+def _optimality(solution: Solution, problem: Problem) -> Solution:
+    """0 at a solution: f - y on the free, b less its bound elsewhere, and sum b."""
+    (b, c), (K, y, s, C) = solution, problem
+    free, full = _sets(b, problem)
+    bound = jnp.where(full, y * jnp.where(full, C, 0.0) * s, 0.0)
+    return Solution(jnp.where(free, matmul(K, b) + c - y, b - bound), jnp.sum(b))
+
+
+def _inverse(solution: Solution, problem: Problem) -> Callable[[Solution], Solution]:
+    """Apply the inverse of dF/d(b, c): b_O = g_O at the bounds O, the bordered system on F.
+
+    K_FF + k 11' replaces K_FF, which may be singular where the bordered system is not; since 1'b is
+    fixed that shifts only c.
+    """
+    K = problem.K
+    free, _ = _sets(solution.b, problem)
+    both = free[:, None] & free[None, :]
+    count = jnp.sum(free)
+    k = jnp.sum(jnp.where(free, jnp.diagonal(K), 0.0)) / jnp.maximum(count, 1)
+    A = jnp.where(both, K + k, 0.0) + jnp.diag(jnp.where(free, 0.0, 1.0).astype(K.dtype))
+    W = _factor(A, k)
+    ones = free.astype(K.dtype)
+    v = matmul(W.T, matmul(W, ones))
+    mass = jnp.where(count > 0, jnp.sum(ones * v), 1.0)
+
+    def apply(F: Solution) -> Solution:
+        outer = jnp.where(free, 0.0, F.b)
+        r = jnp.where(free, F.b - matmul(K, outer), 0.0)
+        t = F.c - jnp.sum(outer)
+        u = matmul(W.T, matmul(W, r))
+        nu = jnp.where(count > 0, (jnp.sum(ones * u) - t) / mass, 0.0)
+        # Without a free vector c is not determined: it keeps still.
+        return Solution(
+            outer + jnp.where(free, u - v * nu, 0.0), nu + jnp.where(count > 0, k * t, 0.0)
+        )
+
+    return apply
+
+
+def _factor(A: Array, k: Scalar) -> Array:
+    """The inverse factor of A; where A is singular to rounding, of A with a little on its diagonal.
+
+    Equal points make it singular: that picks one of the solutions, which all give the same f.
+    """
+    n, eps = A.shape[0], jnp.finfo(A.dtype).eps
+
+    def rescued(carry: tuple[Array, Scalar]) -> tuple[Array, Scalar]:
+        _, rescue = carry
+        return _lapack.inverse_factor(A + rescue * jnp.eye(n, dtype=A.dtype)), 10 * rescue
+
+    start = _lapack.inverse_factor(A), 100 * n * eps * jnp.where(k > 0, k, 1.0)
+    (W, _), _ = iterate(rescued, start, stop=lambda t: jnp.isfinite(t[0]).all(), max_iter=2)
+    return W
