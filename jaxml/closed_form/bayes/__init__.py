@@ -1,0 +1,1 @@
+"""Hand derivations for the naive Bayes models."""

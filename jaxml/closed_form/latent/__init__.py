@@ -1,0 +1,1 @@
+"""Hand derivations for latent models."""
