@@ -1,1 +1,1 @@
-"""Hand derivations for the naive Bayes models."""
+"""Naive Bayes by hand: p(c, x) = pi_c prod_j p(x_j | c)."""

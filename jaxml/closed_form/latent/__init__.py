@@ -1,1 +1,1 @@
-"""Hand derivations for latent models."""
+"""Latent models by hand."""
