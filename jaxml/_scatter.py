@@ -58,8 +58,8 @@ def _(primals: tuple, tangents: tuple) -> tuple:
 def merge(a: Statistics, b: Statistics) -> Statistics:
     """Return the statistics of the rows of both; associative and commutative to rounding.
 
-    Statistics of zeros are neutral, to start a stream with. Means are stored to a unit in their last
-    place, u; a merge of columns far from 0 may so be off by u^2 in a variance.
+    Statistics of zeros are neutral, to start a stream with. Means are stored to a unit in their
+    last place, u; a merge of columns far from 0 may so be off by u^2 in a variance.
     """
     M = a.mass + b.mass
     share = b.mass / jnp.where(M > 0, M, 1.0)

@@ -114,8 +114,8 @@ def _statistics(X: Rows, y: Labels, s: Column, *, n_classes: int) -> Statistics:
 def merge(a: Statistics, b: Statistics) -> Statistics:
     """Return the statistics of the rows of both; associative and commutative to rounding.
 
-    Statistics of zeros are neutral, to start a stream with. Means are stored to a unit in their last
-    place, u; a merge of features far from 0 may so be off by u^2 in a variance.
+    Statistics of zeros are neutral, to start a stream with. Means are stored to a unit in their
+    last place, u; a merge of features far from 0 may so be off by u^2 in a variance.
 
     Reference: Chan, Golub, LeVeque (1983), eq. (2.1).
     """

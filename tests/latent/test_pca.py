@@ -178,9 +178,8 @@ def test_a_gap_of_zero_is_degenerate():
     assert code(fit(Q, 1)) is Code.CONVERGED
     assert code(fit(Q, 2)) is Code.DEGENERATE
     assert code(fit(Q, 3)) is Code.CONVERGED
-    for k in (1, 2, 3):
-        g = jax.grad(lambda X, k=k: jnp.sum(fit(X, k).params.components[0] ** 3))(Q)
-        assert np.isfinite(g).all()
+    g = jax.jit(jax.grad(lambda X: jnp.sum(fit(X, 2).params.components[0] ** 3)))(Q)
+    assert np.isfinite(g).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -344,7 +343,8 @@ def test_arguments():
     assert {leaf.dtype.name for leaf in host(fit(np.round(X).astype("int32")).params)} == {
         "float64"
     }
-    slow = fit(problem(60, 60)[0], 2, "randomized", max_iter=1, tol=1e-14)
+    flat = np.random.default_rng(0).normal(size=(80, 60))
+    slow = fit(flat, 2, "randomized", max_iter=1, tol=1e-14)
     assert code(slow) is Code.MAX_ITER
     assert int(slow.info.n_iter) == 1
 
@@ -359,8 +359,10 @@ def _difference(f, at):
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(("n", "d", "k"), SHAPES)
+@pytest.mark.parametrize(
+    ("method", "n", "d", "k"),
+    [("covariance", *SHAPES[0]), ("covariance", *SHAPES[1]), ("randomized", *SHAPES[0])],
+)
 def test_derivatives_against_refits(method, n, d, k):
     """Of every parameter where eigenvalues are apart: vectors, variances, mean, noise."""
     X, s = problem(n, d, seed=6)
@@ -382,7 +384,7 @@ def test_derivatives_against_refits(method, n, d, k):
     np.testing.assert_allclose(pulled, inner, rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["covariance", "randomized"])
 def test_the_projector_has_a_derivative_where_eigenvalues_repeat(method):
     rng = np.random.default_rng(9)
     Z = rng.normal(size=(20, 5))
