@@ -54,7 +54,7 @@ def gaussian(rng: np.random.Generator, dtype: str, *, n: int, d: int, k: int) ->
 
     def gap(*leaves: Array) -> float:
         found = gaussian_likelihood(X, y, *(np.asarray(leaf, np.float64) for leaf in leaves))
-        return abs(found - best) / abs(best)
+        return float(abs(found - best) / abs(best))
 
     def work(_: int) -> tuple[float, float]:
         return 2 * X.nbytes + y.nbytes, 5 * X.size  # two passes
@@ -77,7 +77,7 @@ def multinomial(rng: np.random.Generator, dtype: str, *, n: int, d: int, k: int)
 
     def gap(*leaves: Array) -> float:
         found = multinomial_likelihood(X, y, *(np.asarray(leaf, np.float64) for leaf in leaves))
-        return abs(found - best) / abs(best)
+        return float(abs(found - best) / abs(best))
 
     def work(_: int) -> tuple[float, float]:
         return X.nbytes + y.nbytes, X.size
