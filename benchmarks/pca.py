@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Contestant, sklearn
+from benchmarks.peers import sklearn
 from benchmarks.problem import Job, Problem
 
 __all__ = ["JOBS", "Captured"]
+
+Contestant = tuple[Callable[[], Any], Callable[[Any], tuple]]
 
 
 class Captured:

@@ -12,7 +12,7 @@ from tests import tolerances
 
 def problem(dtype="float64"):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(30, 3)) + [2.0, -1.0, 0.5]
+    X = rng.normal(size=(30, 3)) + np.array([2.0, -1.0, 0.5])
     y = X @ [1.0, -2.0, 0.5] + 1.0 + 0.3 * rng.normal(size=30)
     return X.astype(dtype), y.astype(dtype), rng.uniform(0.5, 2.0, 30).astype(dtype)
 

@@ -23,9 +23,9 @@ JOLLIFFE = "Jolliffe (2002), Principal Component Analysis, section "
 TB = "Tipping, Bishop (1999), eq. "
 
 
-def _spread(rng: Generator, n: int, d: int, sizes: Numbers | None = None) -> Numbers:
+def _spread(rng: Generator, n: int, d: int) -> Numbers:
     """Rows with well-separated variances along directions drawn at random, far from 0."""
-    sizes = 3.0 * 0.6 ** np.arange(d) if sizes is None else sizes
+    sizes = 3.0 * 0.6 ** np.arange(d)
     turn = np.linalg.qr(rng.standard_normal((d, d)))[0]
     return rng.standard_normal((n, d)) * sizes @ turn + rng.normal(scale=2.0, size=d)
 
