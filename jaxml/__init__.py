@@ -1,10 +1,12 @@
 """Machine-learning algorithms as pure, jitted JAX functions, each checked by a hand derivation.
 
-    losses penalties    pointwise mathematics
-    kernels             inner products of features, Gram matrices
+    losses penalties kernels    pointwise mathematics
     optim               first-order methods, Newton, L-BFGS, proximal gradient, coordinate descent
     linear              least_squares ridge lasso elastic_net logistic softmax
-    svm                 dual (any kernel) primal (hinge, squared hinge), one vs rest, one vs one
+    bayes               gaussian multinomial bernoulli, from statistics that merge
+    svm                 dual primal, several classes by one_vs_rest and one_vs_one
+    latent              pca kmeans gmm tsne
+    neighbors           knn
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
     datasets            small real data sets, shipped with the package
@@ -19,11 +21,14 @@ import jax
 
 from jaxml import (
     analysis,
+    bayes,
     datasets,
     kernels,
+    latent,
     linear,
     losses,
     model_selection,
+    neighbors,
     optim,
     penalties,
     svm,
@@ -31,8 +36,9 @@ from jaxml import (
 from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
-    "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "check", "datasets",
-    "kernels", "linear", "losses", "model_selection", "optim", "penalties", "svm",
+    "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
+    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "optim",
+    "penalties", "svm",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

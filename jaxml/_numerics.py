@@ -12,7 +12,8 @@ from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
     "blocks", "default_gap_tol", "default_tol", "matmul", "moments", "safe_norm", "safe_sqrt",
-    "squared_distances", "sum_over_rows", "total", "tree_norm", "weighted_mean", "xlogx",
+    "sample_mean", "squared_distances", "sum_over_rows", "total", "tree_norm", "weighted_mean",
+    "xlogx",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -21,6 +22,7 @@ T = TypeVar("T")
 matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 BLOCK = 2**17  # numbers in a block: 1 MB in float64, so that two blocks stay in cache
+SAMPLE = 4096  # rows that are enough for a center
 SHARDS = 48  # the leading axis kept whole: any device count that divides it and n needs no reshard
 
 
@@ -104,6 +106,27 @@ def total(values: Column) -> Scalar:
     width = math.isqrt(rows - 1) + 1 if rows else 0
     padded = jnp.pad(values.reshape(shards, rows), ((0, 0), (0, width**2 - rows)))
     return jnp.sum(jnp.sum(jnp.sum(padded.reshape(shards, width, width), axis=1), axis=1))
+
+
+def sample_mean(X: Rows, s: Column) -> Float[Array, " d"]:
+    """The plain mean of a sample of the rows of positive weight: a center to sum about.
+
+    A mean of k of n rows is within (n/k)^(1/2) sd of the mean of all, whatever rows they are. Of
+    all rows where they are few, or no row of the sample has weight.
+    """
+    n, d = X.shape
+    counted = (s > 0).astype(X.dtype)
+
+    def mean(X: Rows, counted: Column) -> Array:
+        return matmul(counted, X) / jnp.maximum(jnp.sum(counted), 1)
+
+    shards = math.gcd(n, SHARDS)
+    stride = n // max(min(SAMPLE, n // 8), shards)
+    if stride < 2:
+        return mean(X, counted)
+    rows = X.reshape(shards, n // shards, d)[:, ::stride].reshape(-1, d)
+    sample = counted.reshape(shards, n // shards)[:, ::stride].reshape(-1)
+    return jax.lax.cond(sample.any(), lambda *_: mean(rows, sample), mean, X, counted)
 
 
 def moments(X: Rows, p: Column) -> tuple[Float[Array, " d"], Float[Array, " d"]]:

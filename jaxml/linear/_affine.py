@@ -4,7 +4,6 @@ Every solver works on a = x - c, where c is a column mean: z = a'w + v with v = 
 the data serves, since v absorbs it exactly. Without an intercept c = 0.
 """
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 from jaxml import _check, _lapack, penalties
 from jaxml._lanes import any_lane
 from jaxml._loop import Code, iterate
-from jaxml._numerics import SHARDS, matmul, sum_over_rows, total
+from jaxml._numerics import matmul, sample_mean, sum_over_rows, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar
 
 __all__ = [
@@ -33,8 +32,6 @@ __all__ = [
     "spread",
     "weigh",
 ]  # fmt: skip
-
-SAMPLE = 4096  # rows that are enough for a center
 
 
 class Params(NamedTuple):
@@ -108,26 +105,10 @@ def weigh(X: Rows, D: Column, c: Float[Array, " d"]) -> tuple[Column, Rows]:
 
 
 def center(X: Rows, s: Column, *, fit_intercept: bool) -> Float[Array, " d"]:
-    """c: the plain mean of a sample of the rows of positive weight, 0 without an intercept.
-
-    A mean of k of n rows is within (n/k)^(1/2) sd of the mean of all, whatever rows they are. Of
-    all rows where they are few, or no row of the sample has weight.
-    """
+    """c: the mean of a sample of the rows, 0 without an intercept."""
     if not fit_intercept:
         return jnp.zeros(X.shape[1], X.dtype)
-    n, d = X.shape
-    counted = (s > 0).astype(X.dtype)
-
-    def mean(X: Rows, counted: Column) -> Array:
-        return matmul(counted, X) / jnp.maximum(jnp.sum(counted), 1)
-
-    shards = math.gcd(n, SHARDS)
-    stride = n // max(min(SAMPLE, n // 8), shards)
-    if stride < 2:
-        return mean(X, counted)
-    rows = X.reshape(shards, n // shards, d)[:, ::stride].reshape(-1, d)
-    sample = counted.reshape(shards, n // shards)[:, ::stride].reshape(-1)
-    return jax.lax.cond(sample.any(), lambda *_: mean(rows, sample), mean, X, counted)
+    return sample_mean(X, s)
 
 
 def spread(X: Rows, p: Column, c: Float[Array, " d"], *, fit_intercept: bool) -> Array:

@@ -20,11 +20,16 @@ from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit
 from jaxml._numerics import default_tol, matmul, weighted_mean
+from jaxml._scatter import Statistics, merge
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal, _orthogonal
 from jaxml.linear._affine import Params, predict
+from jaxml.linear._streams import from_statistics, statistics
 
-__all__ = ["Diagnostics", "Params", "diagnostics", "fit", "loss", "predict"]
+__all__ = [
+    "Diagnostics", "Params", "Statistics", "diagnostics", "fit", "from_statistics", "loss", "merge",
+    "predict", "statistics",
+]  # fmt: skip
 
 METHODS = ("auto", "cholesky", "qr", "svd")
 

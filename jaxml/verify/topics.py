@@ -26,6 +26,10 @@ TOPICS = {
     "population correction",
     "class-weight": "weights n/(K n_c) equal replicated rows; the gradient is the weighted sum",
     "kfold": "folds partition the rows; weights as masks equal refits on subsets",
+    "pca": "u'Su is stationary exactly at eigenvectors; explained variances are eigenvalues; the "
+    "error of reconstruction is the sum of the others; the probabilistic model's likelihood",
+    "naive-bayes": "the posterior from the product of likelihoods; counting estimates are the "
+    "stationary point of the constrained log-likelihood",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
     "svm": "dual gradient Q a - 1; strong duality; KKT conditions; w = sum a_i y_i x_i; the dual "
     "touches data only through the kernel; hard margin as C grows on separable data",

@@ -86,6 +86,15 @@ def _gram_condition(X: Array) -> Array:
     return values[-1] / values[0]
 
 
+def _streamed(X: Array, y: Array, *, sample_weight: Array) -> Any:
+    half = X.shape[0] // 2
+    parts = [
+        least_squares.statistics(X[rows], y[rows], sample_weight=sample_weight[rows])
+        for rows in (slice(0, half), slice(half, None))
+    ]
+    return least_squares.from_statistics(least_squares.merge(*parts)).params
+
+
 def _diagnosed(field: str, X: Array, y: Array, *, sample_weight: Array) -> Any:
     params = least_squares.fit(X, y, sample_weight=sample_weight).params
     found = least_squares.diagnostics(params, X, y, sample_weight=sample_weight)
@@ -131,6 +140,9 @@ CASES = (
          least_squares.loss),
     Case("linear.least_squares/fit", NE, "solution",
          partial(_fitted, least_squares), hand_ls.solution, DATA, SOLVE, ESL + "eq. (3.6)"),
+    Case("linear.least_squares/streamed", NE, "solution",
+         _streamed, hand_ls.solution, Domain(_data, ((12, 3),)), SOLVE,
+         "ESL eq. (3.6) from merged moments; Chan, Golub, LeVeque (1983), eq. (2.1)"),
     Case("linear.least_squares/gram-condition", NE, "identity",
          _gram_condition, hand_ls.gram_condition, DESIGN, SOLVE, "cond(X'X) = cond(X)^2, by SVD"),
     Case("linear.least_squares/variance-inflation", NE, "identity",

@@ -1,0 +1,1 @@
+"""Naive Bayes by hand: p(c, x) = pi_c prod_j p(x_j | c)."""

@@ -1,0 +1,397 @@
+"""Principal component analysis: the directions of largest variance, and its probabilistic model.
+
+    S = 1/(M - 1) sum_i s_i (x_i - m)(x_i - m)',   m = 1/M sum_i s_i x_i,   M = sum_i s_i
+    S v_i = lambda_i v_i,   lambda_1 >= ... >= lambda_k,   V V' = I
+    x ~ N(m, V'(Lambda - sigma^2 I) V + sigma^2 I),   sigma^2 = 1/(d - k) sum_(j > k) lambda_j
+
+Symbols: s_i = sample_weight[i], 1 if None, counting rows: weight 2 is the row twice; v_i = i-th row
+of components V; lambda = explained_variance; sigma^2 = noise_variance, 0 for k = d.
+scikit-learn: PCA; its noise_variance_ divides by min(n, d) - k, which is the same for n >= d.
+Reference: Jolliffe (2002), Principal Component Analysis; Tipping, Bishop (1999), Probabilistic
+principal component analysis, eq. (7), (8).
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxml import _check, _scatter
+from jaxml._loop import Code, Fit, Info, certify
+from jaxml._numerics import default_tol, matmul, sum_over_rows
+from jaxml._scatter import Statistics, above_rounding, merge
+from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
+from jaxml.latent import _spectrum
+from jaxml.latent._spectrum import Spectrum
+from jaxml.linear._affine import input_flags
+
+__all__ = [
+    "Params", "Statistics", "explained_variance_ratio", "fit", "from_statistics",
+    "inverse_transform", "log_likelihood", "merge", "statistics", "transform",
+]  # fmt: skip
+
+METHODS = ("auto", "covariance", "svd", "randomized")
+
+
+class Params(NamedTuple):
+    """A center and k directions of decreasing variance."""
+
+    mean: Float[Array, " d"]  # m
+    components: Float[Array, "k d"]  # v_i, orthonormal rows, the largest |entry| of each positive
+    explained_variance: Float[Array, " k"]  # lambda_i, descending
+    noise_variance: Scalar  # sigma^2, the mean of the other d - k eigenvalues
+
+
+def fit(
+    X: ArrayLike,
+    *,
+    n_components: int,
+    method: str = "auto",
+    key: Key | None = None,
+    sample_weight: ArrayLike | None = None,
+    tol: Real | None = None,
+    max_iter: int = 100,
+) -> Fit[Params]:
+    """Find the k leading eigenpairs of S.
+
+    Args:
+      X: Features (n, d), float32 or float64; integers become the default float.
+      n_components: k, static, at most min(n, d).
+      method: Static. "covariance": eigenvectors of S, or of the n x n products of rows where n < d;
+        variances below eps lambda_1 have no digits. "svd": singular vectors of the rows, which
+        keeps them (all rows on one device). "randomized": a block Krylov space started from
+        random numbers, for large n and d and small k. "auto": covariance.
+      key: Seeds "randomized", which requires it.
+      sample_weight: s_i >= 0, counting rows, sum_i s_i > 1; replicated rows are integer weights.
+      tol: What the residual must not exceed; None is eps^(2/3) of the dtype.
+      max_iter: Static bound on the restarts of "randomized".
+
+    Returns:
+      Params, and Info with objective = the variance that is lost, sum_(j > k) lambda_j (the mean
+      squared error of reconstruction times M / (M - 1)), and residual = max_i ||S v_i - lambda_i
+      v_i|| / ||S||. DEGENERATE: no variance at all, sum_i s_i <= 1, or lambda_k = lambda_(k+1) to
+      rounding, so that the subspace is not unique; what is returned is still finite and
+      orthonormal. ILL_CONDITIONED, or MAX_ITER of "randomized": the residual exceeds tol.
+
+      Derivatives with respect to X and sample_weight are those of the eigenpairs:
+      dv_i = sum_j v_j (v_j'dS v_i) / (lambda_i - lambda_j) over the dropped j, and over the kept j
+      with |lambda_i - lambda_j| > eps^(1/2) lambda_1. Closer kept vectors have no derivative of
+      their own; their rotation into each other is left out, which is exact for what depends on
+      their span alone, such as V'V. All are finite; 1 / 0 at a DEGENERATE gap counts as 0. They
+      cost an eigendecomposition of the smaller side, whatever the method.
+
+    Raises:
+      ValueError: Shapes disagree, n_components is out of range, an unknown method, a missing key,
+        or a concrete array holds NaN or inf.
+      TypeError: An array is not numeric.
+
+    Example:
+      >>> X = jnp.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+      >>> params, info = fit(X, n_components=1)
+      >>> params.components.round(4).tolist(), round(float(params.explained_variance[0]), 4)
+      ([[0.7071, 0.7071]], 2.0)
+    """
+    X = _check.array("X", X, ndim=2)
+    s = jnp.asarray(_check.weights(sample_weight, X))
+    k = _components(n_components, min(X.shape), "min(n, d)")
+    method = _check.choice("method", method, METHODS)
+    method = "covariance" if method == "auto" else method
+    if method == "randomized" and key is None:
+        raise ValueError('method="randomized" needs a key: expected key=jax.random.key(seed)')
+    tol = _check.above("tol", default_tol(X.dtype) if tol is None else tol, 0, dtype=X.dtype)
+    how = {"k": k, "method": method, "max_iter": _check.integer("max_iter", max_iter, 1)}
+    key = key if method == "randomized" else None
+    return _check.raise_for(_fit(X, s, tol, key, **how), X, s)
+
+
+def _components(value: Any, most: int, what: str) -> int:
+    k = _check.integer("n_components", value, 1)
+    if k > most:
+        raise ValueError(f"n_components must be at most {what} = {most}: got {k}")
+    return k
+
+
+@partial(jax.jit, static_argnames=("k", "method", "max_iter"))
+def _fit(
+    X: Rows, s: Column, tol: Scalar, key: Key | None, *, k: int, method: str, max_iter: int
+) -> Fit[Params]:
+    @jax.custom_jvp
+    def solution(X: Rows, s: Column, tol: Scalar, key: Key | None) -> Fit[Params]:
+        return _solve(X, s, tol, key, k=k, method=method, max_iter=max_iter)
+
+    @solution.defjvp
+    def _(primals: tuple, tangents: tuple) -> tuple:
+        (X, s, *_), (dX, ds, *_) = primals, tangents
+        found = solution(*primals)
+        dparams, dlost = _derivative(found.params, X, s, dX, ds)
+        none: Any = np.zeros(np.shape(found.info.code), jax.dtypes.float0)
+        return found, Fit(dparams, Info(none, none, dlost, jnp.zeros_like(found.info.residual)))
+
+    return solution(X, s, tol, key)
+
+
+def _solve(
+    X: Rows, s: Column, tol: Scalar, key: Key | None, *, k: int, method: str, max_iter: int
+) -> Fit[Params]:
+    n, d = X.shape
+    unmet = Code.ILL_CONDITIONED
+    if method == "covariance" and n >= d:
+        sums = _scatter.statistics(X, s)
+        S, mean, dof, witness = _covariance(sums)
+        found = _spectrum.by_covariance(S, k)
+    elif method == "randomized":
+        unmet = Code.MAX_ITER
+        mean, variance, mass = _column_moments(X, s)
+        dof, witness = _degrees(mass), variance
+        alive = above_rounding(variance, mean)
+
+        def apply(V: Float[Array, "d b"]) -> Float[Array, "d b"]:
+            V = jnp.where(alive[:, None], V, 0.0)
+
+            def sums(X: Rows, s: Column) -> Array:
+                A = X - mean[None, :]
+                return matmul(A.T, s[:, None] * matmul(A, V))
+
+            return jnp.where(alive[:, None], sum_over_rows(sums, X, s) / dof, 0.0)
+
+        trace = jnp.sum(jnp.where(alive, variance, 0.0)) * mass / dof
+        found = _spectrum.by_krylov(
+            apply, trace, mean, k, most=min(n, d), key=key, tol=tol, max_iter=max_iter
+        )
+    else:
+        mean, variance, mass = _column_moments(X, s)
+        dof, witness = _degrees(mass), variance
+        A = jnp.sqrt(s / dof)[:, None] * (X - mean[None, :])
+        A = jnp.where(above_rounding(variance, mean)[None, :], A, 0.0)
+        found = (_spectrum.by_svd if method == "svd" else _spectrum.by_gram)(A, k)
+    flags = input_flags(X, s, s, witness)
+    return _certified(found, mean, jnp.sum(s), tol, flags, unmet)
+
+
+def _degrees(mass: Scalar) -> Scalar:
+    return jnp.where(mass > 1, mass - 1, 1.0)
+
+
+def _column_moments(X: Rows, s: Column) -> tuple[Array, Array, Scalar]:
+    """Mean and variance (over M, not M - 1) of each column, and M; two passes."""
+    mass = jnp.sum(s)
+    p = s / jnp.where(mass > 0, mass, 1.0)
+    center = sum_over_rows(lambda X, p: matmul(p, X), X, p)
+
+    def sums(X: Rows, p: Column) -> tuple[Array, Array]:
+        A = X - center[None, :]
+        return matmul(p, A), matmul(p, A * A)
+
+    first, second = sum_over_rows(sums, X, p)
+    return center + first, second - first**2, mass
+
+
+def _covariance(sums: Statistics) -> tuple[Array, Array, Scalar, Array]:
+    """S with columns without variation set to 0, m, M - 1, and a witness of NaN."""
+    mass, mean, scatter = sums
+    dof = _degrees(mass)
+    variance = jnp.diag(scatter) / dof
+    alive = above_rounding(variance, mean)
+    return jnp.where(alive[:, None] & alive[None, :], scatter / dof, 0.0), mean, dof, variance
+
+
+def _certified(
+    found: Spectrum,
+    mean: Array,
+    mass: Scalar,
+    tol: Scalar,
+    flags: tuple[tuple[Code, Array], ...],
+    unmet: Code,
+) -> Fit[Params]:
+    values, d = found.values, mean.shape[0]
+    k = values.shape[0]
+    nothing = (values[0] == 0) | ~(mass > 1)
+    noise = jnp.minimum(found.discarded / max(d - k, 1), values[-1])
+    if k < d:
+        nothing = nothing | (values[-1] - found.following <= _rounding(values[0], d))
+    return certify(
+        Params(mean, found.vectors, values, noise),
+        objective=found.discarded,
+        residual=found.residual,
+        tol=tol,
+        n_iter=found.n_iter,
+        flags=(*flags, (Code.DEGENERATE, nothing)),
+        unmet=unmet,
+    )
+
+
+def _rounding(top: Scalar, d: int) -> Scalar:
+    """How far apart equal eigenvalues may be computed."""
+    return 4 * d * jnp.finfo(top.dtype).eps * top
+
+
+def _derivative(params: Params, X: Rows, s: Column, dX: Rows, ds: Column) -> tuple[Params, Scalar]:
+    """Tangents of the parameters and of the lost variance, by the rule in the docstring of fit."""
+    mean, V, values, _ = params
+    k, d = V.shape
+    mass = jnp.sum(s)
+    dof = _degrees(mass)
+    A = X - mean[None, :]
+    A_s = s[:, None] * A
+    scores = matmul(A, V.T)
+    # dS = [sum_i ds_i a_i a_i' + s_i (dx_i a_i' + a_i dx_i') - dM S] / (M - 1); B = dS V'
+    B = matmul(A.T, ds[:, None] * scores) + matmul(dX.T, s[:, None] * scores)
+    B = B + matmul(A_s.T, matmul(dX, V.T)) - jnp.sum(ds) * matmul(A_s.T, scores) / dof
+    B = B / dof
+    trace = jnp.sum(ds * jnp.sum(A * A, axis=1)) + 2 * jnp.sum(A_s * dX)
+    trace = (trace - jnp.sum(ds) * jnp.sum(A_s * A) / dof) / dof
+    dvalues = jnp.sum(V.T * B, axis=0)
+    dlost = trace - jnp.sum(dvalues) if k < d else jnp.zeros_like(trace)
+
+    root = jnp.sqrt(jnp.where(s > 0, s, 0.0) / dof)
+    every, U = _spectrum.full(root[:, None] * A)
+    outside = jnp.arange(every.shape[0])[:, None] >= k
+    C = jnp.where(outside, matmul(U, B), 0.0)
+    gap = _rounding(values[0], d)
+    dV = matmul(_over(C, values[None, :] - every[:, None], gap).T, U)
+    among = matmul(V, B)
+    half = jnp.finfo(V.dtype).eps ** 0.5 * values[0]
+    dV = dV + matmul(_over(among, values[None, :] - values[:, None], half).T, V)
+    if U.shape[0] < d:  # what no row reaches has eigenvalue 0
+        beyond = B - matmul(U.T, matmul(U, B))
+        dV = dV + _over(beyond, jnp.broadcast_to(values[None, :], beyond.shape), gap).T
+    dmean = (matmul(ds, A) + matmul(s, dX)) / jnp.where(mass > 0, mass, 1.0)
+    return Params(dmean, dV, dvalues, dlost / max(d - k, 1)), dlost
+
+
+def _over(C: Array, gap: Array, least: Scalar) -> Array:
+    apart = jnp.abs(gap) > least
+    return jnp.where(apart, C / jnp.where(apart, gap, 1.0), 0.0)
+
+
+def statistics(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Statistics:
+    """Return the sufficient statistics of some rows, to be merged with those of others.
+
+    Args:
+      X: Features (n, d).
+      sample_weight: s_i >= 0, not all zero.
+
+    Returns:
+      M, m and the scatter matrix sum_i s_i (x_i - m)(x_i - m)'. A negative weight turns them into
+      NaN under a trace.
+
+    Raises:
+      ValueError: Shapes disagree, or a concrete array holds NaN or inf.
+
+    Example:
+      >>> statistics(jnp.array([[0.0, 1.0], [2.0, 1.0]])).scatter.tolist()
+      [[2.0, 0.0], [0.0, 0.0]]
+    """
+    X = _check.array("X", X, ndim=2)
+    s = jnp.asarray(_check.weights(sample_weight, X))
+    found = _statistics(X, s)
+    if _check.is_concrete(found) and not np.isfinite(np.asarray(found.scatter)).all():
+        _check.finite("X", X)
+    return found
+
+
+@jax.jit
+def _statistics(X: Rows, s: Column) -> Statistics:
+    stray = (s < 0).any()
+    return jax.tree.map(lambda leaf: jnp.where(stray, jnp.nan, leaf), _scatter.statistics(X, s))
+
+
+def from_statistics(
+    statistics: Statistics, *, n_components: int, tol: Real | None = None
+) -> Fit[Params]:
+    """Return what fit by "covariance" returns for all rows behind the statistics.
+
+    NONFINITE_INPUT: the statistics hold NaN or inf. The rest is as in fit; derivatives with respect
+    to the statistics are those of eigh, without the rule for equal eigenvalues.
+    """
+    dtype, d = statistics.mean.dtype, statistics.mean.shape[0]
+    k = _components(n_components, d, "d")
+    tol = _check.above("tol", default_tol(dtype) if tol is None else tol, 0, dtype=dtype)
+    return _check.raise_for(_from_statistics(statistics, tol, k=k), statistics)
+
+
+@partial(jax.jit, static_argnames="k")
+def _from_statistics(statistics: Statistics, tol: Scalar, *, k: int) -> Fit[Params]:
+    S, mean, _, witness = _covariance(statistics)
+    broken = ~(jnp.isfinite(jnp.max(jnp.abs(statistics.scatter))) & jnp.isfinite(witness).all())
+    broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(mean))) | ~jnp.isfinite(statistics.mass)
+    flags = ((Code.NONFINITE_INPUT, broken),)
+    found = _spectrum.by_covariance(S, k)
+    return _certified(found, mean, statistics.mass, tol, flags, Code.ILL_CONDITIONED)
+
+
+def explained_variance_ratio(params: Params) -> Float[Array, " k"]:
+    """Return lambda_i / trace(S), the share of each component; 0 where there is no variance."""
+    values, d = params.explained_variance, params.mean.shape[0]
+    trace = jnp.sum(values) + (d - values.shape[0]) * params.noise_variance
+    return values / jnp.where(trace > 0, trace, 1.0)
+
+
+def transform(params: Params, X: ArrayLike, *, whiten: bool = False) -> Float[Array, "n k"]:
+    """Return the coordinates z = V (x - m) of each row, of unit variance if whiten.
+
+    A whitened component without variance is 0.
+
+    Raises:
+      ValueError: X has another number of columns, or a concrete X holds NaN or inf.
+    """
+    X = _check.rows(X, d=params.mean.shape[0])
+    return _check.scores(X, _transform(params, X, whiten=bool(whiten)))
+
+
+@partial(jax.jit, static_argnames="whiten")
+def _transform(params: Params, X: Rows, *, whiten: bool) -> Float[Array, "n k"]:
+    Z = matmul(X - params.mean[None, :], params.components.T)
+    if whiten:
+        values = params.explained_variance
+        scale = jnp.where(values > 0, jax.lax.rsqrt(jnp.where(values > 0, values, 1.0)), 0.0)
+        Z = Z * scale[None, :]
+    return Z
+
+
+def inverse_transform(params: Params, Z: ArrayLike, *, whiten: bool = False) -> Rows:
+    """Return x = m + V'z of each row z: with transform, the projection on the subspace.
+
+    Raises:
+      ValueError: Z has another number of columns, or a concrete Z holds NaN or inf.
+    """
+    Z = _check.finite("Z", _check.array("Z", Z, ndim=2))
+    k = params.components.shape[0]
+    if Z.shape[1] != k:
+        raise ValueError(f"Z needs the {k} component(s) of the fit: got shape {Z.shape}")
+    if whiten:
+        values = params.explained_variance
+        Z = Z * jnp.where(values > 0, jnp.sqrt(jnp.where(values > 0, values, 1.0)), 0.0)[None, :]
+    return params.mean[None, :] + matmul(Z, params.components)
+
+
+def log_likelihood(params: Params, X: ArrayLike) -> Column:
+    """Return log p(x) of each row under the probabilistic model; its mean is sklearn's score.
+
+    Variances below eps lambda_1, among them a sigma^2 of 0 with k < d, count as eps lambda_1.
+
+    Raises:
+      ValueError: X has another number of columns, or a concrete X holds NaN or inf.
+
+    Reference: Tipping, Bishop (1999), eq. (3), (4).
+    """
+    X = _check.rows(X, d=params.mean.shape[0])
+    return _check.scores(X, _log_likelihood(params, X))
+
+
+@jax.jit
+def _log_likelihood(params: Params, X: Rows) -> Column:
+    mean, V, values, noise = params
+    k, d = V.shape
+    least = jnp.finfo(values.dtype).eps * values[0] + jnp.finfo(values.dtype).tiny
+    values, noise = jnp.maximum(values, least), jnp.maximum(noise, least)
+    A = X - mean[None, :]
+    Z = matmul(A, V.T)
+    distance = jnp.sum(Z**2 / values[None, :], axis=1)
+    log_det = jnp.sum(jnp.log(values))
+    if k < d:
+        distance = distance + jnp.sum((A - matmul(Z, V)) ** 2, axis=1) / noise
+        log_det = log_det + (d - k) * jnp.log(noise)
+    return -0.5 * (d * jnp.log(2 * jnp.pi) + log_det + distance)
