@@ -1,0 +1,5 @@
+"""Models with latent variables: which cluster, component or direction a row belongs to."""
+
+from jaxml.latent import kmeans
+
+__all__ = ["kmeans"]

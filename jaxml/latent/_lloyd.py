@@ -1,0 +1,158 @@
+"""Lloyd's algorithm on centered rows a_i = x_i - m, weights s_i.
+
+    l_i = argmin_j ||c_j||^2 - 2 a_i'c_j,    c_j <- sum_{l_i = j} s_i a_i / N_j,   N_j = sum s_i
+
+||a_i||^2 is left out, since it is the same for every j. Ties go to the lowest j. A cluster without
+weight moves to the row of positive weight that lies farthest from all centroids, the first of equal
+ones; where rows of as many places do not exist, it stays empty.
+
+Reference: Lloyd (1982), Least squares quantization in PCM, section IV.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxml._lanes import any_lane
+from jaxml._loop import iterate
+from jaxml._numerics import matmul, sum_over_rows
+from jaxml._typing import Array, Column, Float, Int, Labels, Rows, Scalar
+
+__all__ = ["Step", "distances", "minimize", "nearest", "residual", "step"]
+
+UNROLLED = 64  # clusters up to which a running minimum is written out
+
+
+class Step(NamedTuple):
+    """What one step finds at centroids C."""
+
+    centroids: Float[Array, "k d"]  # C
+    mass: Float[Array, " k"]  # N_j, by the labels at C
+    moved: Float[Array, "k d"]  # the next C
+    shift: Scalar  # sum_j ||moved_j - c_j||^2
+
+
+def nearest(A: Rows, C: Float[Array, "k d"]) -> Labels:
+    """l_i for every row; 0 for a row with NaN."""
+    k = C.shape[0]
+    scores = jnp.sum(C * C, axis=1)[:, None] - 2 * matmul(C, A.T)
+    if k > UNROLLED:
+        # argmin keeps pairs and is slow on a CPU: two plain reductions instead.
+        least = jnp.min(scores, axis=0)
+        index = jnp.arange(k, dtype=jnp.int32)[:, None]
+        found = jnp.min(jnp.where(scores == least[None, :], index, k), axis=0)
+        return jnp.where(found < k, found, 0)
+    best, labels = scores[0], jnp.zeros(A.shape[0], jnp.int32)
+    for j in range(1, k):
+        lower = scores[j] < best
+        best, labels = jnp.where(lower, scores[j], best), jnp.where(lower, j, labels)
+    return labels
+
+
+def distances(A: Rows, C: Float[Array, "k d"], labels: Labels) -> Column:
+    """||a_i - c_{l_i}||^2 by differences, which do not cancel as the expanded square does."""
+    return jnp.sum((A - C[labels]) ** 2, axis=1)
+
+
+def _sums(A: Rows, s: Column, labels: Labels, k: int) -> tuple[Array, Array]:
+    """N_j and sum_{l_i = j} s_i a_i."""
+
+    # The atomics of a GPU would add in any order, a CPU adds rows where they belong at once.
+    def scatter(A: Rows, s: Column, labels: Labels) -> tuple[Array, Array]:
+        mass = jnp.zeros(k, A.dtype).at[labels].add(s, mode="promise_in_bounds")
+        first = jnp.zeros((k, A.shape[1]), A.dtype)
+        return mass, first.at[labels].add(s[:, None] * A, mode="promise_in_bounds")
+
+    def product(A: Rows, s: Column, labels: Labels) -> tuple[Array, Array]:
+        chosen = jnp.arange(k, dtype=labels.dtype)[:, None] == labels[None, :]
+        R = jnp.where(chosen, s[None, :], 0.0)
+        return jnp.sum(R, axis=1), matmul(R, A)
+
+    return jax.lax.platform_dependent(A, s, labels, cpu=scatter, default=product)
+
+
+def _means(mass: Array, first: Array, otherwise: Array) -> Float[Array, "k d"]:
+    filled = (mass > 0)[:, None]
+    return jnp.where(filled, first / jnp.where(filled, mass[:, None], 1.0), otherwise)
+
+
+def step(A: Rows, s: Column, C: Float[Array, "k d"]) -> Step:
+    """One step of Lloyd's algorithm, in one pass over the rows."""
+    k = C.shape[0]
+
+    def sums(A: Rows, s: Column) -> tuple[Array, Array]:
+        return _sums(A, s, nearest(A, C), k)
+
+    mass, first = sum_over_rows(sums, A, s)
+    empty = (mass == 0).any()
+    mass, moved = jax.lax.cond(
+        any_lane(empty), _refill, lambda *_: (mass, _means(mass, first, C)), A, s, C
+    )
+    return Step(C, mass, moved, jnp.sum((moved - C) ** 2))
+
+
+def _refill(A: Rows, s: Column, C: Float[Array, "k d"]) -> tuple[Array, Array]:
+    """The step where a cluster is empty: first without rounding in the labels, then by moving."""
+    k, n = C.shape[0], A.shape[0]
+
+    def closest(C: Array, alive: Array) -> tuple[Labels, Column]:
+        def look(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            labels, D = carry
+            to = jnp.where(alive[j], jnp.sum((A - C[j][None, :]) ** 2, axis=1), jnp.inf)
+            return jnp.where(to < D, j, labels).astype(jnp.int32), jnp.minimum(to, D)
+
+        return jax.lax.fori_loop(
+            0, k, look, (jnp.zeros(n, jnp.int32), jnp.full(n, jnp.inf, A.dtype))
+        )
+
+    labels, _ = closest(C, jnp.ones(k, bool))
+    mass, first = _sums(A, s, labels, k)
+    moved = _means(mass, first, C)
+    # Once more about the mean: equal rows then have their mean in the same place to an eps.
+    _, rest = _sums(A - moved[labels], s, labels, k)
+    moved = moved + _means(mass, rest, jnp.zeros_like(C))
+    _, D = closest(moved, mass > 0)
+    squares = jnp.sum(A * A, axis=1)
+    index = jnp.arange(n, dtype=jnp.int32)
+
+    def move(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        moved, D = carry
+        apart = (s > 0) & (D > (8 * jnp.finfo(A.dtype).eps) ** 2 * squares)
+        far = jnp.max(jnp.where(apart, D, 0.0))
+        at = jnp.min(jnp.where(apart & (far == D), index, n))
+        row = jnp.sum(jnp.where((index == at)[:, None], A, 0.0), axis=0)
+        take = (mass[j] == 0) & (at < n)
+        nearer = jnp.minimum(D, jnp.sum((A - row[None, :]) ** 2, axis=1))
+        return moved.at[j].set(jnp.where(take, row, moved[j])), jnp.where(take, nearer, D)
+
+    return mass, jax.lax.fori_loop(0, k, move, (moved, D))[0]
+
+
+def residual(at: Step, v: Scalar) -> Scalar:
+    """The shift over v, the variance of the rows; 0 where nothing moves, whatever v is."""
+    return jnp.where(at.shift > 0, at.shift / jnp.where(v > 0, v, 1.0), at.shift)
+
+
+def minimize(
+    A: Rows, s: Column, C: Float[Array, "k d"], v: Scalar, *, tol: Scalar, max_iter: int
+) -> tuple[Step, Int[Array, ""]]:
+    """Step, at least once, until the residual is at most tol.
+
+    Returns the last step, not yet taken, and how many were worked out, that one included.
+
+    With tol = 0 it ends when no label changes: the same labels have the same means, bit for bit.
+    """
+    unknown = jnp.asarray(jnp.inf, A.dtype)
+    start = Step(C, jnp.zeros(C.shape[0], A.dtype), C, unknown), unknown
+
+    def once(state: tuple[Step, Scalar]) -> tuple[Step, Scalar]:
+        at, _ = state
+        return step(A, s, at.moved), at.shift
+
+    def stop(state: tuple[Step, Scalar]) -> Array:
+        at, before = state
+        return (residual(at, v) <= tol) & (before < jnp.inf)
+
+    (ended, _), count = iterate(once, start, stop=stop, max_iter=max_iter + 1)
+    return ended, jnp.minimum(count, max_iter)
