@@ -20,8 +20,8 @@ from jaxml import analysis, datasets, latent, linear, losses, model_selection, o
 from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
-    "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "check", "datasets", "latent",
-    "linear", "losses", "model_selection", "optim", "penalties",
+    "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "check", "datasets",
+    "latent", "linear", "losses", "model_selection", "optim", "penalties",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -113,12 +113,12 @@ def _refill(A: Rows, s: Column, C: Float[Array, "k d"]) -> tuple[Array, Array]:
     _, rest = _sums(A - moved[labels], s, labels, k)
     moved = moved + _means(mass, rest, jnp.zeros_like(C))
     _, D = closest(moved, mass > 0)
-    squares = jnp.sum(A * A, axis=1)
+    rounding = (8 * jnp.finfo(A.dtype).eps) ** 2 * jnp.sum(A * A, axis=1)
     index = jnp.arange(n, dtype=jnp.int32)
 
     def move(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         moved, D = carry
-        apart = (s > 0) & (D > (8 * jnp.finfo(A.dtype).eps) ** 2 * squares)
+        apart = (s > 0) & (rounding < D)
         far = jnp.max(jnp.where(apart, D, 0.0))
         at = jnp.min(jnp.where(apart & (far == D), index, n))
         row = jnp.sum(jnp.where((index == at)[:, None], A, 0.0), axis=0)

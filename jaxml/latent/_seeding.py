@@ -57,7 +57,7 @@ def _draw(p: Column, u: Float[Array, " l"]) -> Int[Array, " l"]:
 
 def plus_plus(A: Rows, s: Column, key: Key, *, k: int) -> Float[Array, "k d"]:
     """K rows of A by greedy k-means++; A is centered, or distances by expansion lose digits."""
-    n, d = A.shape
+    d = A.shape[1]
     candidates = 2 + int(math.log(k))
     squares = jnp.sum(A * A, axis=1)
     first, rest = jax.random.split(key)
