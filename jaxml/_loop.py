@@ -132,7 +132,7 @@ def certify(
     lost = ~all_finite((params, objective, residual))
     for worse, applies in (*flags, (Code.DIVERGED, lost)):
         code = jnp.maximum(code, jnp.where(applies, worse, Code.CONVERGED))
-    # Such a problem may have no finite parameters or objective at all; that says more than DIVERGED.
+    # Such a problem may have no finite parameters or objective; that says more than DIVERGED.
     for known, applies in flags:
         if known in (Code.DEGENERATE, Code.BAD_LABELS, Code.SINGULAR_COVARIANCE):
             code = jnp.where(applies & (code == Code.DIVERGED), known, code)

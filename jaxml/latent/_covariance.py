@@ -79,7 +79,8 @@ def estimate(
 ) -> Array:
     """The covariances that maximize the expected log-likelihood, with reg added to the diagonal.
 
-        Sigma_j = S_j / N_j - e_j e_j' + reg I,    S_j = sum_i r_ij z_i z_i',  e_j = sum_i r_ij z_i / N_j
+        Sigma_j = S_j / N_j - e_j e_j' + reg I
+        S_j = sum_i r_ij z_i z_i',    e_j = sum_i r_ij z_i / N_j
 
     for z taken about any point near the mean. tied: the mean of Sigma_j by N_j. A component without
     weight keeps its old one.
