@@ -2,13 +2,16 @@
 
     l_i = argmin_j ||c_j||^2 - 2 a_i'c_j,    c_j <- sum_{l_i = j} s_i a_i / N_j,   N_j = sum s_i
 
-||a_i||^2 is left out, since it is the same for every j. Ties go to the lowest j. A cluster without
+||a_i||^2 is left out, since it is the same for every j, unless two centroids are so close that the
+rounding of products could decide: then distances are sums of differences. Ties go to the lowest j. A cluster without
 weight moves to the row of positive weight that lies farthest from all centroids, the first of equal
 ones; where rows of as many places do not exist, it stays empty.
 
 Reference: Lloyd (1982), Least squares quantization in PCM, section IV.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,9 +20,19 @@ import jax.numpy as jnp
 from jaxml._lanes import any_lane
 from jaxml._loop import iterate
 from jaxml._numerics import matmul, sum_over_rows
-from jaxml._typing import Array, Column, Float, Int, Labels, Rows, Scalar
+from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
 
-__all__ = ["Step", "distances", "minimize", "nearest", "residual", "step"]
+__all__ = [
+    "Step",
+    "assign",
+    "by_differences",
+    "crowded",
+    "distances",
+    "minimize",
+    "nearest",
+    "residual",
+    "step",
+]
 
 UNROLLED = 64  # clusters up to which a running minimum is written out
 
@@ -48,6 +61,37 @@ def nearest(A: Rows, C: Float[Array, "k d"]) -> Labels:
         lower = scores[j] < best
         best, labels = jnp.where(lower, scores[j], best), jnp.where(lower, j, labels)
     return labels
+
+
+def crowded(C: Float[Array, "k d"]) -> Bool[Array, ""]:
+    """Whether two centroids are closer than products of this dtype tell apart well."""
+    others = jnp.arange(C.shape[0])
+
+    def look(j: Array, least: Scalar) -> Scalar:
+        D = jnp.sum((C - C[j][None, :]) ** 2, axis=1)
+        return jnp.minimum(least, jnp.min(jnp.where(others == j, jnp.inf, D)))
+
+    least = jax.lax.fori_loop(0, C.shape[0], look, jnp.asarray(jnp.inf, C.dtype))
+    return least < 2**10 * jnp.finfo(C.dtype).eps * jnp.max(jnp.sum(C * C, axis=1))
+
+
+def by_differences(A: Rows, C: Float[Array, "k d"], alive: Array | None = None) -> tuple:
+    """l_i, the nearest of the centroids that are alive, and ||a_i - c_{l_i}||^2."""
+
+    def look(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        labels, D = carry
+        to = jnp.sum((A - C[j][None, :]) ** 2, axis=1)
+        to = to if alive is None else jnp.where(alive[j], to, jnp.inf)
+        return jnp.where(to < D, j, labels).astype(jnp.int32), jnp.minimum(to, D)
+
+    n = A.shape[0]
+    start = jnp.zeros(n, jnp.int32), jnp.full(n, jnp.inf, A.dtype)
+    return jax.lax.fori_loop(0, C.shape[0], look, start)
+
+
+def assign(A: Rows, C: Float[Array, "k d"]) -> Labels:
+    """l_i, by products where those are safe."""
+    return jax.lax.cond(crowded(C), lambda A, C: by_differences(A, C)[0], nearest, A, C)
 
 
 def distances(A: Rows, C: Float[Array, "k d"], labels: Labels) -> Column:
@@ -81,10 +125,11 @@ def step(A: Rows, s: Column, C: Float[Array, "k d"]) -> Step:
     """One step of Lloyd's algorithm, in one pass over the rows."""
     k = C.shape[0]
 
-    def sums(A: Rows, s: Column) -> tuple[Array, Array]:
-        return _sums(A, s, nearest(A, C), k)
+    def sums(find: Callable, A: Rows, s: Column) -> tuple[Array, Array]:
+        return sum_over_rows(lambda A, s: _sums(A, s, find(A, C), k), A, s)
 
-    mass, first = sum_over_rows(sums, A, s)
+    exactly = partial(sums, lambda A, C: by_differences(A, C)[0])
+    mass, first = jax.lax.cond(any_lane(crowded(C)), exactly, partial(sums, nearest), A, s)
     empty = (mass == 0).any()
     mass, moved = jax.lax.cond(
         any_lane(empty), _refill, lambda *_: (mass, _means(mass, first, C)), A, s, C
@@ -96,23 +141,13 @@ def _refill(A: Rows, s: Column, C: Float[Array, "k d"]) -> tuple[Array, Array]:
     """The step where a cluster is empty: first without rounding in the labels, then by moving."""
     k, n = C.shape[0], A.shape[0]
 
-    def closest(C: Array, alive: Array) -> tuple[Labels, Column]:
-        def look(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            labels, D = carry
-            to = jnp.where(alive[j], jnp.sum((A - C[j][None, :]) ** 2, axis=1), jnp.inf)
-            return jnp.where(to < D, j, labels).astype(jnp.int32), jnp.minimum(to, D)
-
-        return jax.lax.fori_loop(
-            0, k, look, (jnp.zeros(n, jnp.int32), jnp.full(n, jnp.inf, A.dtype))
-        )
-
-    labels, _ = closest(C, jnp.ones(k, bool))
+    labels, _ = by_differences(A, C)
     mass, first = _sums(A, s, labels, k)
     moved = _means(mass, first, C)
     # Once more about the mean: equal rows then have their mean in the same place to an eps.
     _, rest = _sums(A - moved[labels], s, labels, k)
     moved = moved + _means(mass, rest, jnp.zeros_like(C))
-    _, D = closest(moved, mass > 0)
+    _, D = by_differences(A, moved, mass > 0)
     rounding = (8 * jnp.finfo(A.dtype).eps) ** 2 * jnp.sum(A * A, axis=1)
     index = jnp.arange(n, dtype=jnp.int32)
 
@@ -124,7 +159,9 @@ def _refill(A: Rows, s: Column, C: Float[Array, "k d"]) -> tuple[Array, Array]:
         row = jnp.sum(jnp.where((index == at)[:, None], A, 0.0), axis=0)
         take = (mass[j] == 0) & (at < n)
         nearer = jnp.minimum(D, jnp.sum((A - row[None, :]) ** 2, axis=1))
-        return moved.at[j].set(jnp.where(take, row, moved[j])), jnp.where(take, nearer, D)
+        row = jnp.where(take, row, moved[j])
+        moved = jax.lax.dynamic_update_index_in_dim(moved, row, j, 0)
+        return moved, jnp.where(take, nearer, D)
 
     return mass, jax.lax.fori_loop(0, k, move, (moved, D))[0]
 

@@ -75,7 +75,7 @@ def plus_plus(A: Rows, s: Column, key: Key, *, k: int) -> Float[Array, "k d"]:
         drawn = A[_draw(jnp.where(uniform, s, potential), u)]
         closer = jnp.minimum(D[None, :], distances(drawn))
         best = jnp.argmin(matmul(closer, s))
-        return C.at[j].set(drawn[best]), closer[best]
+        return jax.lax.dynamic_update_index_in_dim(C, drawn[best], j, 0), closer[best]
 
-    C = jnp.zeros((k, d), A.dtype).at[0].set(start)
+    C = jnp.broadcast_to(start[None, :], (k, d))
     return jax.lax.fori_loop(1, k, add, (C, distances(start[None, :])[0]))[0]

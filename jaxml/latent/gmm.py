@@ -276,7 +276,7 @@ def _solve(
         C = _seeding.plus_plus(A, s, key, k=k)
         v, limit = jnp.mean(sd**2), jnp.asarray(1e-4, A.dtype)
         at, _ = _lloyd.minimize(A, s, C, v, tol=limit, max_iter=LLOYD_STEPS)
-        first = _em.start(A, s, _lloyd.nearest(A, at.centroids), at.centroids, how[0], kind=kind)
+        first = _em.start(A, s, _lloyd.assign(A, at.centroids), at.centroids, how[0], kind=kind)
         return run(A, s, first, *how)
 
     def run(A: Rows, s: Column, params: Params, reg: Array, tol: Array, noise: Array) -> _em.Ended:

@@ -83,7 +83,7 @@ def predict(params: Params, X: ArrayLike) -> Labels:
 @jax.jit
 def _predict(params: Params, X: Rows) -> Labels:
     m = jnp.mean(params.centroids, axis=0)
-    return _lloyd.nearest(X - m[None, :], params.centroids - m[None, :])
+    return _lloyd.assign(X - m[None, :], params.centroids - m[None, :])
 
 
 def inertia(params: Params, X: ArrayLike, *, sample_weight: Weights = None) -> Scalar:
@@ -107,12 +107,17 @@ def _inertia(params: Params, X: Rows, s: Column) -> Scalar:
     C = params.centroids
     m = jax.lax.stop_gradient(jnp.mean(C, axis=0))
 
-    def sums(X: Rows, s: Column) -> Scalar:
-        labels = _lloyd.nearest(*jax.lax.stop_gradient((X - m[None, :], C - m[None, :])))
-        D = _lloyd.distances(X, C, labels)
-        return total(jnp.where(s > 0, s * D, 0.0))
+    centered = jax.lax.stop_gradient(C) - m[None, :]
 
-    return sum_over_rows(sums, X, s)
+    def sums(find: Any, X: Rows, s: Column) -> Scalar:
+        labels = find(jax.lax.stop_gradient(X) - m[None, :], centered)
+        return total(jnp.where(s > 0, s * _lloyd.distances(X, C, labels), 0.0))
+
+    def by(find: Any) -> Any:
+        return partial(sum_over_rows, partial(sums, find))
+
+    exactly = by(lambda A, C: _lloyd.by_differences(A, C)[0])
+    return jax.lax.cond(_lloyd.crowded(centered), exactly, by(_lloyd.nearest), X, s)
 
 
 def fit(

@@ -28,8 +28,8 @@ TOPICS = {
     "kfold": "folds partition the rows; weights as masks equal refits on subsets",
     "kmeans": "the objective never increases over assignment and update steps; a centroid is a "
     "stationary point; only a local optimum: two inits end differently",
-    "gmm": "responsibilities are the posterior; gradient of the log-likelihood by hand; k-means is the"
-    " limit of vanishing variance",
+    "gmm": "responsibilities are the posterior; gradient of the log-likelihood by hand; k-means is "
+    "the limit of vanishing variance",
     "em": "ELBO <= log-likelihood for any q, equal at the posterior; the M-step is the stationary "
     "point of the ELBO; the log-likelihood never decreases",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",

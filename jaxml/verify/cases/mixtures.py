@@ -206,7 +206,7 @@ CASES = (
     Case("latent.em/elbo-gap", EM, "identity",
          _missed, hand.divergence, WITH_Q, SOLVE, BISHOP + "eq. (9.72)"),
     *(Case(f"latent.em/m-step-{kind}", EM, "solution",
-           lambda params, X, **kw: _step(params, X, **kw),
+           _step,
            lambda params, X, **kw: Params(*hand.em_step(params, X, **kw)), draw,
            SOLVE._replace(float64=1e-11), BISHOP + "eq. (9.17), (9.19), (9.22)")
       for kind, draw in DRAWS.items()),
