@@ -3,15 +3,13 @@
     l_i = argmin_j ||c_j||^2 - 2 a_i'c_j,    c_j <- sum_{l_i = j} s_i a_i / N_j,   N_j = sum s_i
 
 ||a_i||^2 is left out, since it is the same for every j, unless two centroids are so close that the
-rounding of products could decide: then distances are sums of differences. Ties go to the lowest j. A cluster without
-weight moves to the row of positive weight that lies farthest from all centroids, the first of equal
-ones; where rows of as many places do not exist, it stays empty.
+rounding of products could decide: then distances are sums of differences. Ties go to the lowest j.
+A cluster without weight moves to the row of positive weight that lies farthest from all centroids,
+the first of equal ones; where rows of as many places do not exist, it stays empty.
 
 Reference: Lloyd (1982), Least squares quantization in PCM, section IV.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -125,20 +123,19 @@ def step(A: Rows, s: Column, C: Float[Array, "k d"]) -> Step:
     """One step of Lloyd's algorithm, in one pass over the rows."""
     k = C.shape[0]
 
-    def sums(find: Callable, A: Rows, s: Column) -> tuple[Array, Array]:
-        return sum_over_rows(lambda A, s: _sums(A, s, find(A, C), k), A, s)
+    def sums(A: Rows, s: Column) -> tuple[Array, Array]:
+        return _sums(A, s, nearest(A, C), k)
 
-    exactly = partial(sums, lambda A, C: by_differences(A, C)[0])
-    mass, first = jax.lax.cond(any_lane(crowded(C)), exactly, partial(sums, nearest), A, s)
-    empty = (mass == 0).any()
+    mass, first = sum_over_rows(sums, A, s)
+    rare = (mass == 0).any() | crowded(C)
     mass, moved = jax.lax.cond(
-        any_lane(empty), _refill, lambda *_: (mass, _means(mass, first, C)), A, s, C
+        any_lane(rare), _carefully, lambda *_: (mass, _means(mass, first, C)), A, s, C
     )
     return Step(C, mass, moved, jnp.sum((moved - C) ** 2))
 
 
-def _refill(A: Rows, s: Column, C: Float[Array, "k d"]) -> tuple[Array, Array]:
-    """The step where a cluster is empty: first without rounding in the labels, then by moving."""
+def _carefully(A: Rows, s: Column, C: Float[Array, "k d"]) -> tuple[Array, Array]:
+    """The step where centroids are close or a cluster is empty: by differences, then by moving."""
     k, n = C.shape[0], A.shape[0]
 
     labels, _ = by_differences(A, C)

@@ -127,7 +127,7 @@ CASES = (
     Case("latent.kmeans/update-lowers", TOPIC, "identity",
          _gained, hand.decrease, AT, SOLVE, "Huygens: D(c) - D(m) = sum_j N_j ||m_j - c_j||^2"),
     Case("latent.kmeans/fit-on-a-line", TOPIC, "solution",
-         _on_line_fitted, hand.two_on_a_line, Domain(_on_a_line, ((9,), (5,))), ROUNDING,
+         _on_line_fitted, hand.two_on_a_line, Domain(_on_a_line, ((9,),)), ROUNDING,
          "Fisher (1958): clusters on a line are intervals"),
     Case("latent.kmeans/fit-derivative", TOPIC, "jacobian",
          jax.jacrev(_along_rows), partial(_at_means, hand.derivative), ROWS, MOVED,
