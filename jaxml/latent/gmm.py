@@ -85,8 +85,14 @@ def elbo(
     if q.shape != (X.shape[0], params.weights.shape[0]):
         want = (X.shape[0], params.weights.shape[0])
         raise ValueError(f"q needs a probability for each row and component: expected {want}")
+    return weighted_mean(_bounds(params, X, q), _optional(sample_weight, X))
+
+
+@jax.jit
+def _bounds(params: Params, X: Rows, q: Float[Array, "n k"]) -> Column:
+    # 0 log 0 = 0, whatever the density of a component of weight 0
     expected = jnp.where(q > 0, q * jnp.where(q > 0, _joint(params, X).T, 0.0), 0.0)
-    return weighted_mean(jnp.sum(expected - xlogx(q), axis=1), _optional(sample_weight, X))
+    return jnp.sum(expected - xlogx(q), axis=1)
 
 
 def em_step(
@@ -101,6 +107,7 @@ def em_step(
     return _em_step(params, (X, s, _check.at_least("reg_covar", reg_covar, 0, dtype=X.dtype)))
 
 
+@jax.jit
 def _em_step(params: Params, theta: Any) -> Params:
     X, s, reg = theta
     return _em.step(params, _covariance.whitener(params.covariances), X, s, reg)[1]
@@ -129,6 +136,12 @@ def _trace(params: Params, X: Rows, s: Column, reg: Scalar, *, n_steps: int) -> 
 def sample(params: Params, *, key: Key, n_samples: int) -> tuple[Rows, Labels]:
     """Draw rows (n_samples, d), static in number, and the component that each came from."""
     n = _check.integer("n_samples", n_samples, 1)
+    _seeding.key_numbers("key", key)
+    return _sample(params, key, n=n)
+
+
+@partial(jax.jit, static_argnames="n")
+def _sample(params: Params, key: Key, *, n: int) -> tuple[Rows, Labels]:
     which, noise = jax.random.split(key)
     pi, mu, covariances = params
     labels = jax.random.categorical(which, jnp.log(pi), shape=(n,)).astype(jnp.int32)
