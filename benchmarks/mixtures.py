@@ -8,16 +8,18 @@ EM, or 0. Lower is better, and the judges share no code with either side.
 """
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Contestant, Given, PeerMissingError, sklearn
+from benchmarks.peers import Given, PeerMissingError, sklearn
 from benchmarks.problem import Job, Problem
 
 __all__ = ["JOBS", "distortion", "em_step", "lloyd"]
 
 Array = np.ndarray
+Contestant = tuple[Callable[[], Any], Callable[[Any], tuple[Array, ...]]]
 CHUNK = 20_000  # rows at a time, for the judges
 
 
@@ -110,7 +112,7 @@ def kmeans(
     X, _, _ = _blobs(rng, dtype, n, d, k, spread)
     C = X[rng.choice(n, k, replace=False)]
 
-    def fit(X: Any, C: Any, tol: float | None) -> Any:
+    def fit(X: Any, C: Any, tol: Any) -> Any:
         return kmeans.fit(X, n_clusters=k, init=kmeans.Params(C), tol=tol, max_iter=1000)
 
     return _kmeans_problem((X, C), fit, {"X": X, "init": C}, lloyd(X, C), 1)
@@ -126,7 +128,7 @@ def kmeans_restarts(
 
     X, centers, _ = _blobs(rng, dtype, n, d, k, spread)
 
-    def fit(X: Any, tol: float | None) -> Any:
+    def fit(X: Any, tol: Any) -> Any:
         key = jax.random.key(0)
         return kmeans.fit(X, n_clusters=k, key=key, n_init=starts, tol=tol)
 
@@ -158,7 +160,7 @@ def gmm(rng: np.random.Generator, dtype: str, *, n: int, d: int, k: int, spread:
     S = np.cov(X.astype(np.float64).T).astype(dtype)
     start = np.full(k, 1.0 / k, dtype), X[rng.choice(n, k, replace=False)], np.stack([S] * k)
 
-    def fit(X: Any, pi: Any, mu: Any, S: Any, tol: float | None) -> Any:
+    def fit(X: Any, pi: Any, mu: Any, S: Any, tol: Any) -> Any:
         init = gmm.Params(pi, mu, S)
         return gmm.fit(X, n_components=k, init=init, tol=tol, max_iter=1000)
 
@@ -184,7 +186,7 @@ def gmm_restarts(
     for _ in range(30):
         best, params = em_step(X, *params)
 
-    def fit(X: Any, tol: float | None) -> Any:
+    def fit(X: Any, tol: Any) -> Any:
         return gmm.fit(X, n_components=k, key=jax.random.key(0), n_init=starts, tol=tol)
 
     given = {"X": X, "k": k, "starts": starts}

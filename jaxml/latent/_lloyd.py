@@ -10,6 +10,9 @@ the first of equal ones; where rows of as many places do not exist, it stays emp
 Reference: Lloyd (1982), Least squares quantization in PCM, section IV.
 """
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -17,7 +20,7 @@ import jax.numpy as jnp
 
 from jaxml._lanes import any_lane
 from jaxml._loop import iterate
-from jaxml._numerics import matmul, sum_over_rows
+from jaxml._numerics import SHARDS, matmul
 from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "step",
 ]
 
+TILE = 50_000  # numbers in a tile, of which rows and columns stay in a core's cache
 UNROLLED = 64  # clusters up to which a running minimum is written out
 
 
@@ -46,15 +50,18 @@ class Step(NamedTuple):
 
 def nearest(A: Rows, C: Float[Array, "k d"]) -> Labels:
     """l_i for every row; 0 for a row with NaN."""
-    k = C.shape[0]
-    scores = jnp.sum(C * C, axis=1)[:, None] - 2 * matmul(C, A.T)
+    return _lowest(jnp.sum(C * C, axis=1)[:, None] - 2 * matmul(C, A.T))
+
+
+def _lowest(scores: Float[Array, "k n"]) -> Labels:
+    k = scores.shape[0]
     if k > UNROLLED:
         # argmin keeps pairs and is slow on a CPU: two plain reductions instead.
         least = jnp.min(scores, axis=0)
         index = jnp.arange(k, dtype=jnp.int32)[:, None]
         found = jnp.min(jnp.where(scores == least[None, :], index, k), axis=0)
         return jnp.where(found < k, found, 0)
-    best, labels = scores[0], jnp.zeros(A.shape[0], jnp.int32)
+    best, labels = scores[0], jnp.zeros(scores.shape[1], jnp.int32)
     for j in range(1, k):
         lower = scores[j] < best
         best, labels = jnp.where(lower, scores[j], best), jnp.where(lower, j, labels)
@@ -119,14 +126,48 @@ def _means(mass: Array, first: Array, otherwise: Array) -> Float[Array, "k d"]:
     return jnp.where(filled, first / jnp.where(filled, mass[:, None], 1.0), otherwise)
 
 
-def step(A: Rows, s: Column, C: Float[Array, "k d"]) -> Step:
-    """One step of Lloyd's algorithm, in one pass over the rows."""
-    k = C.shape[0]
+def _in_one(A: Rows, s: Column) -> Callable[[Array], tuple[Array, Array]]:
+    """C -> (N_j, sum_{l_i = j} s_i a_i), all rows at once."""
+    return lambda C: _sums(A, s, nearest(A, C), C.shape[0])
 
-    def sums(A: Rows, s: Column) -> tuple[Array, Array]:
-        return _sums(A, s, nearest(A, C), k)
 
-    mass, first = sum_over_rows(sums, A, s)
+def _in_tiles(A: Rows, s: Column) -> Callable[[Array], tuple[Array, Array]]:
+    """The same, tile by tile: rows are laid out once so that a step only reads what is in order.
+
+    Products want the columns of a tile, sums its rows. Tiles are cut inside shards, so that rows
+    split over devices stay where they are. Rows that fill the last tile have weight 0.
+    """
+    n, d = A.shape
+    shards = math.gcd(n, SHARDS)
+    size = max(1, min(n, TILE // d) // shards)
+    count = -(-n // (shards * size))
+
+    def cut(a: Array) -> Array:
+        a = a.reshape(shards, n // shards, -1)
+        a = jnp.pad(a, ((0, 0), (0, count * size - n // shards), (0, 0)))
+        a = a.reshape(shards, count, size, -1).swapaxes(0, 1)
+        return a.reshape(count, shards * size, -1)
+
+    rows, weights = cut(A), cut(s)[:, :, 0]
+    columns = jax.lax.optimization_barrier(rows.swapaxes(1, 2))
+
+    def sums(C: Array) -> tuple[Array, Array]:
+        k = C.shape[0]
+
+        def add(total: tuple, tile: tuple) -> tuple[tuple, None]:
+            of_rows, of_columns, s = tile
+            labels = _lowest(jnp.sum(C * C, axis=1)[:, None] - 2 * matmul(C, of_columns))
+            return jax.tree.map(jnp.add, total, _sums(of_rows, s, labels, k)), None
+
+        none = jnp.zeros(k, C.dtype), jnp.zeros_like(C)
+        return jax.lax.scan(add, none, (rows, columns, weights))[0]
+
+    return sums
+
+
+def step(A: Rows, s: Column, C: Float[Array, "k d"], sums: Callable | None = None) -> Step:
+    """One step of Lloyd's algorithm, in one pass over the rows; sums: by a prepared layout."""
+    mass, first = (sums or _in_one(A, s))(C)
     rare = (mass == 0).any() | crowded(C)
     mass, moved = jax.lax.cond(
         any_lane(rare), _carefully, lambda *_: (mass, _means(mass, first, C)), A, s, C
@@ -177,16 +218,23 @@ def minimize(
 
     With tol = 0 it ends when no label changes: the same labels have the same means, bit for bit.
     """
-    unknown = jnp.asarray(jnp.inf, A.dtype)
-    start = Step(C, jnp.zeros(C.shape[0], A.dtype), C, unknown), unknown
 
-    def once(state: tuple[Step, Scalar]) -> tuple[Step, Scalar]:
-        at, _ = state
-        return step(A, s, at.moved), at.shift
+    def run(prepare: Callable, A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar) -> tuple:
+        sums = prepare(A, s)
+        unknown = jnp.asarray(jnp.inf, A.dtype)
+        start = Step(C, jnp.zeros(C.shape[0], A.dtype), C, unknown), unknown
 
-    def stop(state: tuple[Step, Scalar]) -> Array:
-        at, before = state
-        return (residual(at, v) <= tol) & (before < jnp.inf)
+        def once(state: tuple[Step, Scalar]) -> tuple[Step, Scalar]:
+            at, _ = state
+            return step(A, s, at.moved, sums), at.shift
 
-    (ended, _), count = iterate(once, start, stop=stop, max_iter=max_iter + 1)
-    return ended, jnp.minimum(count, max_iter)
+        def stop(state: tuple[Step, Scalar]) -> Array:
+            at, before = state
+            return (residual(at, v) <= tol) & (before < jnp.inf)
+
+        (ended, _), count = iterate(once, start, stop=stop, max_iter=max_iter + 1)
+        return ended, jnp.minimum(count, max_iter)
+
+    # A GPU takes all rows at once; its products need no other layout.
+    tiled, whole = partial(run, _in_tiles), partial(run, _in_one)
+    return jax.lax.platform_dependent(A, s, C, v, tol, cpu=tiled, default=whole)

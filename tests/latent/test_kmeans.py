@@ -417,6 +417,12 @@ def test_blocks_of_many_rows():
     want = [np.average(rows, axis=0, weights=weights) for rows, weights in groups]
     np.testing.assert_allclose(at.moved, want, rtol=0, atol=1e-4)
     np.testing.assert_allclose(at.mass, np.bincount(labels, s, 4), rtol=1e-5)
+    for n in (10_007, 9_600):  # in tiles, with and without rows left over
+        got = _lloyd._in_tiles(jnp.asarray(X[:n]), jnp.asarray(s[:n]))(C)
+        for a, b in zip(
+            got, _lloyd._in_one(jnp.asarray(X[:n]), jnp.asarray(s[:n]))(C), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-2)
 
 
 def test_the_form_for_an_accelerator(monkeypatch):

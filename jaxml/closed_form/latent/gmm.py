@@ -9,7 +9,7 @@ from functools import partial
 import jax.numpy as jnp
 from jax.lax import Precision
 
-from jaxml._typing import Array, Column, Float, Rows, Scalar
+from jaxml._typing import Array, Column, Float, Real, Rows, Scalar
 
 __all__ = [
     "divergence", "em_step", "fit_derivative", "gradient", "responsibilities", "sample_moments",
@@ -107,7 +107,7 @@ def em_step(params: Mixture, X: Rows, *, sample_weight: Column) -> Mixture:
     return M, new, S / d if covariances.ndim == 1 else S
 
 
-def sample_moments(X: Rows, *, reg_covar: Scalar, sample_weight: Column) -> Mixture:
+def sample_moments(X: Rows, *, reg_covar: Real, sample_weight: Column) -> Mixture:
     """Return the fit of one component: weight 1, mean and covariance of the rows, plus reg I."""
     p = sample_weight / sample_weight.sum()
     m = (p[:, None] * X).sum(axis=0)

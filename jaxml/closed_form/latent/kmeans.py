@@ -86,8 +86,8 @@ def two_on_a_line(x: Column, *, sample_weight: Column) -> Centroids:
     x, s = x[order], sample_weight[order]
     left = [jnp.cumsum(s * x**power)[:-1] for power in (0, 1, 2)]
     right = [(s * x**power).sum() - part for power, part in zip((0, 1, 2), left, strict=True)]
-    J = sum(U - T**2 / N for N, T, U in (left, right))
-    cut = J.argmin()
+    J_left, J_right = (U - T**2 / N for N, T, U in (left, right))
+    cut = (J_left + J_right).argmin()
     return (jnp.stack([left[1][cut] / left[0][cut], right[1][cut] / right[0][cut]])[:, None],)
 
 

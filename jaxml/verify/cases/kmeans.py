@@ -20,7 +20,7 @@ SHAPES = ((12, 3, 2), (7, 2, 1))  # n, k, d
 BISHOP = "Bishop (2006), "
 
 
-def _apart(rng: Generator, n: int, k: int, d: int) -> tuple[Numbers, ...]:
+def _apart(rng: Generator, n: int, k: int, d: int) -> tuple[Numbers, Numbers, Numbers]:
     """Centroids 4 apart, rows within 1 of one of them: no label changes nearby, none is empty."""
     C = 4.0 * rng.permutation(k)[:, None] + rng.uniform(-0.3, 0.3, size=(k, d))
     X = C[rng.permutation(n) % k] + rng.uniform(-1.0, 1.0, size=(n, d)) / d
@@ -39,7 +39,7 @@ def _rows_first(rng: Generator, n: int, k: int, d: int) -> Point:
 
 def _anywhere(rng: Generator, n: int, k: int, d: int) -> Point:
     """Centroids at rows, any labels: what steps from a bad start must improve."""
-    X = rng.standard_normal((n, d))
+    X: Numbers = rng.standard_normal((n, d))
     labels = rng.permutation(n) % k
     return point(Params(X[:k]), X, labels.astype("int32"), sample_weight=rng.uniform(0.5, 2.0, n))
 
@@ -99,7 +99,7 @@ def _below(bound: Any, fraction: float) -> Any:
     return lambda *args, **kwargs: fraction * bound(*args, **kwargs)
 
 
-def _two_ends(width: Array, height: Array) -> tuple[Array, Array]:
+def _two_ends(width: Array, height: Array) -> tuple[Array, ...]:
     """J where the fit ends that starts left-right, and where it ends that starts top-bottom."""
     x, y = width * jnp.array([0, 0, 1, 1]), height * jnp.array([0, 1, 0, 1])
     X = jnp.stack([x, y], axis=1).astype(width.dtype)

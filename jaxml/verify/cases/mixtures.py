@@ -26,8 +26,8 @@ BISHOP = "Bishop (2006), "
 def _mixture(rng: Generator, n: int, k: int, d: int) -> tuple[Params, Numbers, Numbers]:
     """Overlapping components, and rows near their means."""
     A = np.eye(d) + 0.4 * rng.uniform(-1.0, 1.0, size=(k, d, d))
-    S = A @ A.transpose(0, 2, 1) + 0.2 * np.eye(d)
-    means = 1.5 * rng.standard_normal((k, d))
+    S: Numbers = A @ A.transpose(0, 2, 1) + 0.2 * np.eye(d)
+    means: Numbers = 1.5 * rng.standard_normal((k, d))
     X = means[rng.permutation(n) % k] + rng.standard_normal((n, d))
     pi = rng.uniform(0.5, 1.5, size=k)
     return Params(pi / pi.sum(), means, S), X, rng.uniform(0.5, 2.0, size=n)
@@ -171,7 +171,8 @@ def _one(X: Array, *, sample_weight: Array) -> Params:
 
 
 def _one_moments(X: Array, *, sample_weight: Array) -> tuple[Array, Array]:
-    return tuple(_one(X, sample_weight=sample_weight)[1:])
+    found = _one(X, sample_weight=sample_weight)
+    return found.means, found.covariances
 
 
 APART, ROWS = Domain(_apart, SHAPES[:1]), Domain(_rows, ((7, 1, 2),))
