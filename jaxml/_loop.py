@@ -135,9 +135,9 @@ def certify(
     lost = ~all_finite((params, objective, residual))
     for worse, applies in (*flags, (Code.DIVERGED, lost)):
         code = jnp.maximum(code, jnp.where(applies, worse, Code.CONVERGED))
-    # A degenerate problem may have no finite parameters at all; that says more than DIVERGED.
+    # Such a problem may have no finite parameters or objective; that says more than DIVERGED.
     for known, applies in flags:
-        if known in (Code.DEGENERATE, Code.BAD_LABELS):
+        if known in (Code.DEGENERATE, Code.BAD_LABELS, Code.SINGULAR_COVARIANCE):
             code = jnp.where(applies & (code == Code.DIVERGED), known, code)
     spoiled = code >= Code.DIVERGED
     params = jax.tree.map(lambda leaf: jnp.where(spoiled, jnp.nan, leaf).astype(leaf.dtype), params)

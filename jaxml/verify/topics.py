@@ -30,6 +30,12 @@ TOPICS = {
     "error of reconstruction is the sum of the others; the probabilistic model's likelihood",
     "naive-bayes": "the posterior from the product of likelihoods; counting estimates are the "
     "stationary point of the constrained log-likelihood",
+    "kmeans": "the objective never increases over assignment and update steps; a centroid is a "
+    "stationary point; only a local optimum: two inits end differently",
+    "gmm": "responsibilities are the posterior; gradient of the log-likelihood by hand; k-means is "
+    "the limit of vanishing variance",
+    "em": "ELBO <= log-likelihood for any q, equal at the posterior; the M-step is the stationary "
+    "point of the ELBO; the log-likelihood never decreases",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
     "svm": "dual gradient Q a - 1; strong duality; KKT conditions; w = sum a_i y_i x_i; the dual "
     "touches data only through the kernel; hard margin as C grows on separable data",
