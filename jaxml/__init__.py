@@ -3,6 +3,7 @@
     losses penalties    pointwise mathematics
     optim               first-order methods, Newton, L-BFGS, proximal gradient, coordinate descent
     linear              least_squares ridge lasso elastic_net logistic softmax
+    neighbors           knn
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
     datasets            small real data sets, shipped with the package
@@ -15,12 +16,21 @@ import warnings
 
 import jax
 
-from jaxml import analysis, datasets, linear, losses, model_selection, optim, penalties
+from jaxml import (
+    analysis,
+    datasets,
+    linear,
+    losses,
+    model_selection,
+    neighbors,
+    optim,
+    penalties,
+)
 from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "check", "datasets",
-    "linear", "losses", "model_selection", "optim", "penalties",
+    "linear", "losses", "model_selection", "neighbors", "optim", "penalties",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
