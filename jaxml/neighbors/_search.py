@@ -41,8 +41,10 @@ def power_of_two(*arrays: Array) -> Scalar:
 
 def nearest(
     Z: Rows, X: Float[Array, "m d"], k: int, alive: Bool[Array, " n"] | None = None
-) -> Int[Array, "m k"]:
-    """The k rows of Z nearest to each row of X, nearest first, of equals the lower index first.
+) -> tuple[Int[Array, "m k"], Float[Array, "m k"]]:
+    """The k rows of Z nearest to each row of X, and their squared distances; not differentiable.
+
+    Nearest first, of equals the lower index first.
 
     Args:
       Z: The rows searched, finite, at most 1 in absolute value.
@@ -55,7 +57,7 @@ def nearest(
     return jax.lax.platform_dependent(Z, X, there, cpu=blocked[0], default=blocked[1])
 
 
-def _in_blocks(Z: Rows, X: Rows, there: Array, *, k: int, block: int) -> Array:
+def _in_blocks(Z: Rows, X: Rows, there: Array, *, k: int, block: int) -> tuple[Array, Array]:
     (n, d), m = Z.shape, X.shape[0]
     size = min(m, max(AT_ONCE, block // n))
     count = -(-m // size)
@@ -69,26 +71,25 @@ def _in_blocks(Z: Rows, X: Rows, there: Array, *, k: int, block: int) -> Array:
     W = jnp.concatenate([-2 * B.T, lowered[None, :]])
     lack = groups * width - n
     W = jnp.concatenate([W, jnp.zeros((d + 1, lack), Z.dtype).at[d].set(FAR)], axis=1)
-    squares = (1 - error) * jnp.sum(A**2, axis=1)
+    lengths = (1 - error) * jnp.sum(A**2, axis=1)
     A = jnp.concatenate([A, jnp.ones((m, 1), Z.dtype)], axis=1)
     fill = ((0, count * size - m), (0, 0))
-    parts = [
-        jnp.pad(a, fill).reshape(count, size, -1) for a in (X, A, squares[:, None])
-    ]
+    parts = [jnp.pad(a, fill).reshape(count, size, -1) for a in (X, A, lengths[:, None])]
 
-    def of_block(part: list[Array]) -> Array:
-        x, a, square = part
+    def of_block(part: list[Array]) -> tuple[Array, Array]:
+        x, a, length = part
         scores = matmul(a, W).reshape(size, groups, width)
         bounds, index = _lowest(scores, c)
-        index, distances = _ranked(x, Z, there, index)
+        index, squares = _ranked(x, Z, there, index)
         # With c = n every row was measured; FAR: every row that is there was.
-        unsure = (bounds[:, -1] + square[:, 0] <= (1 + error) * distances[:, k - 1]) & (
+        unsure = (bounds[:, -1] + length[:, 0] <= (1 + error) * squares[:, k - 1]) & (
             bounds[:, -1] < FAR / 2
         )
         unsure = unsure & (c < n)
-        return _among_all(x, Z, there, index[:, :k], unsure)
+        return _among_all(x, Z, there, (index[:, :k], squares[:, :k]), unsure)
 
-    return jax.lax.map(of_block, parts).reshape(count * size, k)[:m]
+    found = jax.lax.map(of_block, parts)
+    return jax.tree.map(lambda a: a.reshape(count * size, k)[:m], found)
 
 
 def _lowest(scores: Float[Array, "b g w"], c: int) -> tuple[Array, Array]:
@@ -115,19 +116,22 @@ def _ranked(x: Rows, Z: Rows, there: Array, index: Array) -> tuple[Array, Array]
     return index, squares
 
 
-def _among_all(x: Rows, Z: Rows, there: Array, index: Array, unsure: Array) -> Array:
-    """Index, its unsure rows replaced after comparison with every row of Z."""
-    k, few = index.shape[1], min(AT_ONCE, x.shape[0])
+def _among_all(
+    x: Rows, Z: Rows, there: Array, found: tuple[Array, Array], unsure: Array
+) -> tuple[Array, Array]:
+    """Found, its unsure queries replaced after comparison with every row of Z."""
+    k, few = found[0].shape[1], min(AT_ONCE, x.shape[0])
 
-    def more(state: tuple[Array, Array]) -> Any:
+    def more(state: tuple[Any, Array]) -> Array:
         return state[1].any()
 
-    def some(state: tuple[Array, Array]) -> tuple[Array, Array]:
-        index, unsure = state
+    def some(state: tuple[Any, Array]) -> tuple[Any, Array]:
+        (index, squares), unsure = state
         rows = jax.lax.top_k(unsure.astype(jnp.int32), few)[1]  # others among them do no harm
-        squares = jnp.sum((x[rows][:, :, None] - Z.T[None, :, :]) ** 2, axis=1)
-        squares, best = jax.lax.top_k(-jnp.where(there[None, :], squares, FAR), k)
-        best = jnp.where(-squares < FAR / 2, best, Z.shape[0])
-        return index.at[rows].set(best), unsure.at[rows].set(False)
+        every = jnp.sum((x[rows][:, :, None] - Z.T[None, :, :]) ** 2, axis=1)
+        least, best = jax.lax.top_k(-jnp.where(there[None, :], every, FAR), k)
+        best = jnp.where(-least < FAR / 2, best, Z.shape[0])
+        found = index.at[rows].set(best), squares.at[rows].set(-least)
+        return found, unsure.at[rows].set(False)
 
-    return jax.lax.while_loop(more, some, (index, unsure))[0]
+    return jax.lax.while_loop(more, some, (found, unsure))[0]

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxml import _check
 from jaxml._numerics import matmul, safe_sqrt
@@ -55,7 +56,7 @@ def search(
       ([[0.1..., 0.8...]], [[1, 0]])
     """
     Z, X = _pair(X_train, X)
-    return _distances(Z, X, k=_count(k, Z.shape[0]))
+    return _distances(Z, X, _count(k, Z.shape[0]))
 
 
 def predict(
@@ -171,27 +172,39 @@ def _count(k: Any, n: int) -> int:
     return k
 
 
-def _neighbors(Z: Rows, X: Rows, k: int, alive: Array | None = None) -> tuple[Array, Scalar]:
-    """Indices (m, k), -1 where there is no answer, and the scale that keeps squares in range."""
-    Z, X = jax.lax.stop_gradient((Z, X))
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _neighbors(
+    Z: Rows, X: Rows, k: int, alive: Array | None = None
+) -> tuple[Float[Array, "m k"], Int[Array, "m k"]]:
+    """Distances and indices; NaN and -1 where there is no answer, inf and n where no row is."""
     known = jnp.isfinite(X).all(axis=1) & jnp.isfinite(Z).all()
     Z, X = (jnp.where(jnp.isfinite(a), a, 0.0) for a in (Z, X))
     scale = _search.power_of_two(Z, X)
-    index = _search.nearest(Z / scale, X / scale, k, alive)
-    return jnp.where(known[:, None], index, -1), scale
+    index, squares = _search.nearest(Z / scale, X / scale, k, alive)
+    distances = jnp.where(index < Z.shape[0], jnp.sqrt(squares) * scale, jnp.inf)
+    known = known[:, None]
+    return jnp.where(known, distances, jnp.nan), jnp.where(known, index, -1)
 
 
-@partial(jax.jit, static_argnames="k")
-def _distances(Z: Rows, X: Rows, *, k: int) -> tuple[Array, Array]:
-    index, scale = _neighbors(Z, X, k)
-    squares = jnp.sum(((X / scale)[:, None, :] - (Z / scale)[index]) ** 2, axis=2)
-    return jnp.where(index >= 0, safe_sqrt(squares) * scale, jnp.nan), index
+@_neighbors.defjvp
+def _(k: int, primals: tuple, tangents: tuple) -> tuple:
+    # d||x - z|| = (x - z)'(dx - dz) / ||x - z||, and 0 where x = z
+    (Z, X, alive), (dZ, dX, _) = primals, tangents
+    distances, index = _neighbors(Z, X, k, alive)
+    apart = distances > 0
+    slope = (X[:, None, :] - Z[index]) / jnp.where(apart, distances, 1.0)[:, :, None]
+    change = jnp.sum(slope * (dX[:, None, :] - dZ[index]), axis=2)
+    none: Any = np.zeros(index.shape, jax.dtypes.float0)
+    return (distances, index), (jnp.where(apart, change, 0.0), none)
+
+
+_distances = jax.jit(_neighbors, static_argnums=2)
 
 
 @partial(jax.jit, static_argnames=("k", "weighted"))
 def _mean(Z: Rows, y: Array, s: Column, X: Rows, *, k: int, weighted: bool) -> Array:
     """Means of y (n,) or (n, c) over the neighbors."""
-    index, _ = _neighbors(Z, X, k, s > 0 if weighted else None)
+    _, index = _neighbors(*jax.lax.stop_gradient((Z, X)), k, s > 0 if weighted else None)
     Y = y.reshape(len(y), -1)
     if weighted:
         # A row takes s_i of the k places, as far as nearer rows leave them.
