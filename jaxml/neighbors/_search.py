@@ -128,7 +128,13 @@ def _among_all(
     def some(state: tuple[Any, Array]) -> tuple[Any, Array]:
         (index, squares), unsure = state
         rows = jax.lax.top_k(unsure.astype(jnp.int32), few)[1]  # others among them do no harm
-        every = jnp.sum((x[rows][:, :, None] - Z.T[None, :, :]) ** 2, axis=1)
+        # Feature by feature: a reduction over few features is not vectorized on a CPU.
+        y, Zt = x[rows].T, Z.T
+
+        def add(j: Array, total: Array) -> Array:
+            return total + (y[j][:, None] - Zt[j][None, :]) ** 2
+
+        every = jax.lax.fori_loop(0, len(Zt), add, jnp.zeros((few, len(Z)), Z.dtype))
         least, best = jax.lax.top_k(-jnp.where(there[None, :], every, FAR), k)
         best = jnp.where(-least < FAR / 2, best, Z.shape[0])
         found = index.at[rows].set(best), squares.at[rows].set(-least)
