@@ -1,0 +1,5 @@
+"""Structure without labels."""
+
+from jaxml.latent import tsne
+
+__all__ = ["tsne"]
