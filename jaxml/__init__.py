@@ -3,6 +3,7 @@
     losses penalties    pointwise mathematics
     optim               first-order methods, Newton, L-BFGS, proximal gradient, coordinate descent
     linear              least_squares ridge lasso elastic_net logistic softmax
+    latent              tsne
     neighbors           knn
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
@@ -19,6 +20,7 @@ import jax
 from jaxml import (
     analysis,
     datasets,
+    latent,
     linear,
     losses,
     model_selection,
@@ -30,7 +32,7 @@ from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "check", "datasets",
-    "linear", "losses", "model_selection", "neighbors", "optim", "penalties",
+    "latent", "linear", "losses", "model_selection", "neighbors", "optim", "penalties",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -114,7 +114,7 @@ def neighbor_graph(X: Rows, perplexity: Scalar, k: int) -> Graph:
     # A point is its own nearest, unless more than k others equal it: then one of them goes.
     last = jnp.arange(k + 1)[None, :] == k
     self_at = jnp.where((index == own).any(axis=1)[:, None], index == own, last)
-    keep = jnp.argsort(self_at, axis=1, stable=True)[:, :k]
+    keep = jax.lax.top_k((~self_at).astype(jnp.int32), k)[1]  # in order: of equals the first
     distances, index = (jnp.take_along_axis(a, keep, axis=1) for a in (distances, index))
     D, neighbor = distances.T**2, index.T
     c = rows_of_entropy(D, jnp.ones(D.shape, bool), jnp.log(perplexity))

@@ -108,11 +108,13 @@ def slots(graph: Graph) -> Any:
     return jax.lax.platform_dependent(graph.neighbor, cpu=nothing, default=sort)
 
 
-def pull_of_graph(Y: Embedding, graph: Graph, sorted_slots: Any) -> Embedding:
+def pull_of_graph(
+    Y: Embedding, graph: Graph, sorted_slots: Any, *, back: Callable[..., Embedding] | None = None
+) -> Embedding:
     """A. Slot (s, i) pulls i by c_ij w_ij (y_i - y_j) / 2 n, and j by the opposite.
 
     The second half is a sum over the slots that name j: by scatter on a CPU, which takes them in
-    order; elsewhere, where a scatter adds in any order, as runs of slots sorted by j.
+    order; elsewhere, where a scatter adds in any order, as runs of slots sorted by j. Or by back.
     """
     n = len(Y)
     j = graph.neighbor
@@ -121,8 +123,11 @@ def pull_of_graph(Y: Embedding, graph: Graph, sorted_slots: Any) -> Embedding:
     forces = [w * a for a in apart]
     there = jnp.stack([f.reshape(-1) for f in forces], axis=1)
     args = (there, j, *sorted_slots)
-    back = jax.lax.platform_dependent(*args, cpu=by_scatter, default=by_runs)
-    return jnp.stack([jnp.sum(f, axis=0) for f in forces], axis=1) - back
+    if back is None:
+        opposite = jax.lax.platform_dependent(*args, cpu=by_scatter, default=by_runs)
+    else:
+        opposite = back(*args)
+    return jnp.stack([jnp.sum(f, axis=0) for f in forces], axis=1) - opposite
 
 
 def by_scatter(forces: Float[Array, "kn c"], j: Array, *_: Array) -> Embedding:
@@ -151,6 +156,3 @@ def kl_of_graph(Y: Embedding, graph: Graph, Z: Scalar) -> Scalar:
     p = graph.p
     each = p * (jnp.log(jnp.where(p > 0, p, 1.0)) + jnp.log1p(squares))
     return total(jnp.sum(graph.times * each, axis=0)) + jnp.log(Z)
-
-
-Gradient = Callable[[Embedding], Forces]

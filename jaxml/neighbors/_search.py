@@ -112,8 +112,10 @@ def _ranked(x: Rows, Z: Rows, there: Array, index: Array) -> tuple[Array, Array]
     squares = jnp.sum((x[:, None, :] - Z[within]) ** 2, axis=2)
     gone = (index >= n) | ~there[within]
     squares, index = jnp.where(gone, FAR, squares), jnp.where(gone, n, index)
-    squares, index = jax.lax.sort((squares, index), num_keys=2)
-    return index, squares
+    # Two rankings instead of a sort by both: of equals top_k takes the first, the lower index.
+    index, order = jax.lax.top_k(-index, index.shape[1])
+    squares, rank = jax.lax.top_k(-jnp.take_along_axis(squares, order, axis=1), index.shape[1])
+    return jnp.take_along_axis(-index, rank, axis=1), -squares
 
 
 def _among_all(

@@ -27,4 +27,8 @@ TOPICS = {
     "class-weight": "weights n/(K n_c) equal replicated rows; the gradient is the weighted sum",
     "kfold": "folds partition the rows; weights as masks equal refits on subsets",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
+    "tsne": "gradient 4 sum (p - q)(y_i - y_j)/(1 + d^2); the perplexity of every row; KL(P||Q) "
+    "where KL(Q||P) differs, as a number; tiles and graph = all pairs",
+    "knn": "neighbors and predictions = brute force; squared distances of d normal coordinates "
+    "spread by sqrt(2/d)",
 }
