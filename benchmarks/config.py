@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import linear
+from benchmarks import linear, neighbors, tsne
 
-JOBS = {**linear.JOBS}  # later families add theirs
+JOBS = {**linear.JOBS, **neighbors.JOBS, **tsne.JOBS}  # later families add theirs
 DTYPES = ("float32", "float64")
 REQUIRED: Any = object()
 

@@ -47,7 +47,7 @@ def between_all(Y: Embedding, P: Float[Array, "n n"]) -> Forces:
 def _pairs(y: Array, z: Array) -> tuple[list[Array], Array]:
     """y_i - z_j per component, and w, for components (c, n) and (c, m): arrays (m, n)."""
     apart = [a[None, :] - b[:, None] for a, b in zip(y, z, strict=True)]
-    return apart, 1.0 / (1.0 + sum(a * a for a in apart))
+    return apart, 1.0 / (1.0 + sum((a * a for a in apart), jnp.zeros((), y.dtype)))
 
 
 def push(Y: Embedding) -> tuple[Embedding, Scalar]:

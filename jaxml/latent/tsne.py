@@ -18,37 +18,25 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml import _check, _lapack
+from jaxml import _check
 from jaxml._lanes import one_at_a_time
-from jaxml._loop import Code, Fit, certify, iterate
-from jaxml._numerics import matmul, tree_norm, xlogx
+from jaxml._loop import Code, Fit, all_finite, certify
+from jaxml._numerics import xlogx
 from jaxml._typing import Array, ArrayLike, Float, Key, Real, Rows, Scalar
-from jaxml.latent import _affinities, _forces
+from jaxml.latent import _affinities, _descent, _forces
 
 __all__ = ["Params", "affinities", "fit", "loss"]
 
 INITS = ("pca", "random")
-SPREAD = 1e-4  # the standard deviation of the first column of a start
 DENSE = 512  # rows up to which all pairs are kept, instead of those of a neighbor graph
 REACH = 3  # perplexities: the neighbors of the graph; beyond, e^(-b D) is below 1 / 100 or so
-EARLY, LATE = 0.5, 0.8  # momentum during early exaggeration and after it
-TOL = 1e-2
+TOL = 1e-3  # at 1e-2 picture and KL still change
 
 
 class Params(NamedTuple):
     """Where t-SNE places the rows of X."""
 
     embedding: Float[Array, "n c"]  # Y, of no unit and with mean 0
-
-
-class State(NamedTuple):
-    """What the descent carries."""
-
-    Y: Float[Array, "n c"]
-    velocity: Float[Array, "n c"]
-    gains: Float[Array, "n c"]  # step sizes of each number, over the learning rate
-    forces: _forces.Forces  # at Y
-    t: Array
 
 
 def affinities(X: ArrayLike, *, perplexity: Real) -> Float[Array, "n n"]:
@@ -192,28 +180,23 @@ def _fit(
 ) -> Fit[Params]:  # fmt: skip
     X, given, *traced = jax.lax.stop_gradient((X, given, perplexity, exaggeration, rate, tol))
     perplexity, exaggeration, rate, tol = traced
-    bad = (
-        ~jnp.isfinite(X).all()
-        if given is None
-        else ~(jnp.isfinite(X).all() & jnp.isfinite(given).all())
-    )
+    bad = ~all_finite((X, given, perplexity, exaggeration, rate))
     X = jnp.where(jnp.isfinite(X), X, 0.0)
-    Y = given if given is not None else _start(X, key, c, start)
+    Y = given if given is not None else _descent.start(X, key, c, start)
     if k is None:
-        P: Any = _affinities.dense(X, perplexity)
-        data = (P, None)
+        data: Any = (_affinities.dense(X, perplexity), None)
     else:
         graph = _affinities.neighbor_graph(X, perplexity, k)
         data = (graph, _forces.slots(graph))
-    descend = one_at_a_time(partial(_descend, max_iter=max_iter, early=early))
+    descend = one_at_a_time(partial(_descent.descend, max_iter=max_iter, early=early))
     state = descend(Y, data, exaggeration, rate, tol)
-    Y = state.Y
-    kl = loss(Y, data[0]) if k is None else _forces.kl_of_graph(Y, data[0], state.forces.Z)
+    Y, Z = state.Y, state.forces.Z
+    divergence = loss(Y, data[0]) if k is None else _forces.kl_of_graph(Y, data[0], Z)
     impossible = ~((perplexity >= 1) & (perplexity <= X.shape[0] - 1))
     return certify(
         Params(Y),
-        objective=kl,
-        residual=_residual(state.forces),
+        objective=divergence,
+        residual=_descent.residual(state.forces),
         tol=tol,
         n_iter=state.t,
         flags=(
@@ -223,69 +206,5 @@ def _fit(
     )
 
 
-def _descend(
-    Y: Array,
-    data: Any,
-    exaggeration: Scalar,
-    rate: Scalar,
-    tol: Scalar,
-    *,
-    max_iter: int,
-    early: int,
-) -> State:
-    def forces(Y: Array) -> _forces.Forces:
-        P, slots = data
-        if slots is None:
-            return _forces.between_all(Y, P)
-        return _forces.Forces(_forces.pull_of_graph(Y, P, slots), *_forces.push(Y))
-
-    def step(state: State) -> State:
-        Y, v, gains, (A, R, Z), t = state
-        first = t < early
-        G = 4 * (jnp.where(first, exaggeration, 1.0) * A - R / Z)
-        # A number that keeps its direction (v against G) gets a larger step, another a smaller.
-        gains = jnp.maximum(jnp.where(G * v < 0, gains + 0.2, 0.8 * gains), 0.01)
-        v = jnp.where(first, EARLY, LATE) * v - rate * gains * G
-        Y = Y + v
-        Y = Y - jnp.mean(Y, axis=0)[None, :]
-        return State(Y, v, gains, forces(Y), t + 1)
-
-    def stop(state: State) -> Array:
-        r = _residual(state.forces)
-        return ((state.t >= early) & (r <= tol)) | ~jnp.isfinite(r)
-
-    state = State(Y, jnp.zeros_like(Y), jnp.ones_like(Y), forces(Y), jnp.int32(0))
-    return iterate(step, state, stop=stop, max_iter=max_iter)[0]
-
-
 def _constant(X: Rows) -> Array:
     return (jnp.max(X, axis=0) == jnp.min(X, axis=0)).all()
-
-
-def _residual(forces: _forces.Forces) -> Scalar:
-    A, R, Z = forces
-    size = tree_norm(A)
-    return tree_norm(A - R / Z) / jnp.where(size > 0, size, 1.0)
-
-
-def _start(X: Rows, key: Array, c: int, kind: str) -> Float[Array, "n c"]:
-    n, d = X.shape
-    noise = SPREAD * jax.random.normal(key, (n, c), X.dtype)
-    if kind == "random":
-        return noise
-    X = X / _affinities.power_of_two(X)
-    X = X - jnp.mean(X, axis=0)[None, :]
-    # X'X v = l v, or XX'u = l u with v = X'u of another length: whichever is smaller
-    r = min(c, n, d)
-    V = _lapack.eigh(matmul(X.T, X) if d <= n else matmul(X, X.T))[1][:, ::-1][:, :r]
-    V = V if d <= n else matmul(X.T, V)
-    largest = jnp.take_along_axis(V, jnp.argmax(jnp.abs(V), axis=0)[None, :], axis=0)
-    scores = matmul(X, V * jnp.where(largest < 0, -1.0, 1.0))
-    if d > n:
-        size = jnp.sqrt(jnp.sum(V**2, axis=0))
-        scores = scores / jnp.where(size > 0, size, 1.0)[None, :]
-    sd = jnp.std(scores, axis=0)
-    flat = ~(sd > jnp.finfo(X.dtype).eps ** 0.5 * sd[0])
-    scores = scores * (SPREAD / jnp.where(sd[0] > 0, sd[0], 1.0))
-    varied = jnp.where(flat[None, :], noise[:, :r], scores)
-    return jnp.concatenate([varied, noise[:, r:]], axis=1)
