@@ -41,9 +41,8 @@ def descend(
     exaggeration: Scalar,
     rate: Scalar,
     tol: Scalar,
-    *,
-    max_iter: int,
-    early: int,
+    max_iter: Array,
+    early: Array,
 ) -> State:
     """Descend from Y until the residual is at most tol, early steps done, or max_iter steps are."""
 

@@ -93,7 +93,7 @@ def fit(
 
     Up to 512 rows P holds all pairs; of more, the 3 perplexity nearest neighbors of each row, by
     exact search and made symmetric. Q is always exact: n^2 operations and O(n) memory per step,
-    about 0.15 s at n = 20 000 on one core of a CPU. Rows may not be sharded.
+    about 0.2 s at n = 20 000 on one core of a CPU. Rows may not be sharded.
 
     Args:
       X: Rows (n, d), float32 or float64; integers become the default float.
@@ -105,8 +105,8 @@ def fit(
       learning_rate: Traced, > 0; "auto" is max(n / (4 early_exaggeration), 50), as in scikit-learn.
       init: "pca": principal components, the largest entry of each direction positive, scaled to a
         standard deviation of 1e-4; "random": normal, 1e-4; or the first Y, (n, c).
-      exaggeration_iter: Static; the steps with early_exaggeration and momentum 0.5; 0.8 after.
-      max_iter: Static bound on all steps.
+      exaggeration_iter: The steps with early_exaggeration and momentum 0.5; 0.8 after.
+      max_iter: Bound on all steps, a Python integer like the one above; neither recompiles.
       tol: What the residual must not exceed; steps end there once exaggeration is over.
 
     Returns:
@@ -153,13 +153,11 @@ def fit(
             raise ValueError(f"init must have shape {(n, c)}: got {init.shape}")
     given = None if isinstance(init, str) else init
     args = X, given, key, _perplexity(perplexity, X), exaggeration, rate
+    tol = _check.above("tol", tol, 0, dtype=dtype)
     steps = _check.integer("max_iter", max_iter, 1)
     early = _check.integer("exaggeration_iter", exaggeration_iter, 0)
-    found = _fit(
-        *args, _check.above("tol", tol, 0, dtype=dtype), c=c, k=k, max_iter=steps, early=early,
-        start="given" if given is not None else str(init),
-    )  # fmt: skip
-    return _check.raise_for(found, *args)
+    start = init if isinstance(init, str) else "given"
+    return _check.raise_for(_fit(*args, tol, steps, early, c=c, k=k, start=start), *args)
 
 
 def _perplexity(perplexity: Any, X: Rows) -> Scalar:
@@ -173,10 +171,10 @@ def _perplexity(perplexity: Any, X: Rows) -> Scalar:
     return perplexity
 
 
-@partial(jax.jit, static_argnames=("c", "k", "max_iter", "early", "start"))
+@partial(jax.jit, static_argnames=("c", "k", "start"))
 def _fit(
     X: Rows, given: Array | None, key: Array, perplexity: Scalar, exaggeration: Scalar,
-    rate: Scalar, tol: Scalar, *, c: int, k: int | None, max_iter: int, early: int, start: str,
+    rate: Scalar, tol: Scalar, max_iter: Array, early: Array, *, c: int, k: int | None, start: str,
 ) -> Fit[Params]:  # fmt: skip
     X, given, *traced = jax.lax.stop_gradient((X, given, perplexity, exaggeration, rate, tol))
     perplexity, exaggeration, rate, tol = traced
@@ -188,8 +186,8 @@ def _fit(
     else:
         graph = _affinities.neighbor_graph(X, perplexity, k)
         data = (graph, _forces.slots(graph))
-    descend = one_at_a_time(partial(_descent.descend, max_iter=max_iter, early=early))
-    state = descend(Y, data, exaggeration, rate, tol)
+    descend = one_at_a_time(_descent.descend)
+    state = descend(Y, data, exaggeration, rate, tol, max_iter, early)
     Y, Z = state.Y, state.forces.Z
     divergence = loss(Y, data[0]) if k is None else _forces.kl_of_graph(Y, data[0], Z)
     impossible = ~((perplexity >= 1) & (perplexity <= X.shape[0] - 1))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.test_util import check_grads
 
 from jaxml.neighbors import _search, knn
 
@@ -84,21 +85,23 @@ def test_against_scikit_learn():
 def test_blocks_and_unsure_queries_give_the_same(monkeypatch):
     X = jnp.asarray(data("normal", 700, 3, "float32")) / 8
     there = jnp.ones(700, bool)
-    whole = _search._in_blocks(X, X, there, k=4, block=_search.LARGE_BLOCK)
-    parts = _search._in_blocks(
-        X, X, there, k=4, block=20_000
-    )  # 28 queries at a time, 700 = 25 * 28
-    uneven = _search._in_blocks(X, X[:691], there, k=4, block=20_000)
+
+    def blocked(queries, block):
+        find = jax.jit(lambda Z, X, there: _search._in_blocks(Z, X, there, k=4, block=block))
+        return find(X, queries, there)
+
+    whole, parts = blocked(X, _search.LARGE_BLOCK), blocked(X, 20_000)  # 25 blocks of 28 queries
+    uneven = blocked(X[:691], 20_000)
     assert (whole[0] == parts[0]).all()
     assert (whole[0][:691] == uneven[0]).all()
     np.testing.assert_allclose(parts[1], whole[1], rtol=1e-6)  # sums fused in another way
+
     # Candidates that are wrong but for the certificate: every query must be compared with all rows.
-    monkeypatch.setattr(
-        _search,
-        "_lowest",
-        lambda s, c: (jnp.full((s.shape[0], c), -1e9), jnp.zeros((s.shape[0], c), jnp.int32)),
-    )
-    for a, b in zip(_search._in_blocks(X, X[:50], there, k=4, block=20_000), whole, strict=True):
+    def useless(scores, c):
+        return jnp.full((len(scores), c), -1e9), jnp.zeros((len(scores), c), jnp.int32)
+
+    monkeypatch.setattr(_search, "_lowest", useless)
+    for a, b in zip(blocked(X[:50], 20_000), whole, strict=True):
         np.testing.assert_allclose(a, b[:50], rtol=1e-6)
 
 
@@ -139,10 +142,10 @@ def test_integer_weights_are_repeated_rows(seed, dtype):
     lack = 36 - len(rows)
     Z = np.concatenate([X[rows], np.full((lack, 2), 1e3, dtype)])
     y_rows = np.concatenate([y[rows], np.zeros(lack, int)])
-    for how, target in (({"n_classes": 3}, y), ({}, y.astype(dtype))):
-        got = knn.predict(X, target, queries, k=4, sample_weight=s.astype(dtype), **how)
-        want = knn.predict(Z, y_rows.astype(target.dtype), queries, k=4, **how)
-        np.testing.assert_allclose(got, want, atol=1e-6)
+    how, kind = ({"n_classes": 3}, int) if dtype == "float32" else ({}, dtype)
+    got = knn.predict(X, y.astype(kind), queries, k=4, sample_weight=s.astype(dtype), **how)
+    want = knn.predict(Z, y_rows.astype(kind), queries, k=4, **how)
+    np.testing.assert_allclose(got, want, atol=1e-12)
 
 
 def test_a_row_of_weight_zero_is_not_there():
@@ -273,9 +276,7 @@ def test_derivatives():
         return knn.search(Z, X, k=3)[0].sum()
 
     queries = X[:4] + 0.05
-    jax.test_util.check_grads(
-        total, (X, queries), order=1, modes=("fwd", "rev"), atol=1e-7, rtol=1e-7
-    )
+    check_grads(total, (X, queries), order=1, modes=("fwd", "rev"), atol=1e-7, rtol=1e-7)
     # Coincident points pull on nothing: only the other neighbors count.
     g = jax.grad(total)(X, X)
     assert np.isfinite(g).all()
@@ -284,3 +285,9 @@ def test_derivatives():
     assert abs(float(weight.sum()) - 4.0) < 1e-12
     flat = jax.grad(lambda q: knn.predict(X, y, q, k=3).sum())(queries)
     assert (flat == 0).all()
+
+
+def test_lowers_for_cuda():
+    X = np.zeros((3000, 4), "float32")
+    text = jax.jit(lambda X: knn.search(X, X, k=5)).trace(X).lower(lowering_platforms=("cuda",))
+    assert "top_k" in text.as_text()
