@@ -23,7 +23,7 @@ def _affinities(X: np.ndarray, perplexity: float) -> np.ndarray:
     D = np.maximum(squares[:, None] + squares[None, :] - 2 * X @ X.T, 0.0)
     np.fill_diagonal(D, np.inf)
     D -= D.min(axis=1)[:, None]
-    low, high = np.full(n, -40.0), np.full(n, 20.0)
+    low, high, C = np.full(n, -40.0), np.full(n, 20.0), D
     for _ in range(60):
         t = (low + high) / 2
         C = np.exp(-np.exp(t)[:, None] * D)
@@ -58,8 +58,8 @@ def digits(
     kept = P > 0
 
     def fit(X: Any, start: Any, tol: float | None) -> Any:
-        how = {} if tol is None else {"tol": tol}
-        return tsne.fit(X, key=key, perplexity=perplexity, init=start, max_iter=steps, **how)
+        tol = tsne.TOL if tol is None else tol
+        return tsne.fit(X, key=key, perplexity=perplexity, init=start, max_iter=steps, tol=tol)
 
     def gap(Y: np.ndarray) -> float:
         Y = np.asarray(Y, np.float64)

@@ -52,8 +52,8 @@ def search(
 
     Example:
       >>> distances, indices = search([[0.0], [1.0], [3.0]], [[0.9]], k=2)
-      >>> distances.round(2).tolist(), indices.tolist()
-      ([[0.1..., 0.8...]], [[1, 0]])
+      >>> [round(d, 2) for d in distances[0].tolist()], indices[0].tolist()
+      ([0.1, 0.9], [1, 0])
     """
     Z, X = _pair(X_train, X)
     return _distances(Z, X, _count(k, Z.shape[0]))

@@ -276,7 +276,7 @@ def test_derivatives():
         return knn.search(Z, X, k=3)[0].sum()
 
     queries = X[:4] + 0.05
-    check_grads(total, (X, queries), order=1, modes=("fwd", "rev"), atol=1e-7, rtol=1e-7)
+    check_grads(total, (X, queries), order=1, modes=("fwd", "rev"), eps=1e-5, atol=1e-6, rtol=1e-6)
     # Coincident points pull on nothing: only the other neighbors count.
     g = jax.grad(total)(X, X)
     assert np.isfinite(g).all()
