@@ -8,3 +8,8 @@ __all__ = ["pca"]
 from jaxml.latent import gmm, kmeans
 
 __all__ = ["gmm", "kmeans"]
+"""Structure without labels."""
+
+from jaxml.latent import tsne
+
+__all__ = ["tsne"]

@@ -41,4 +41,8 @@ TOPICS = {
     "touches data only through the kernel; hard margin as C grows on separable data",
     "kernel-trick": "the polynomial kernel is the inner product of an explicit feature map; every "
     "kernel's Gram matrix is positive semi-definite",
+    "tsne": "gradient 4 sum (p - q)(y_i - y_j)/(1 + d^2); the perplexity of every row; KL(P||Q) "
+    "where KL(Q||P) differs, as a number; tiles and graph = all pairs",
+    "knn": "neighbors and predictions = brute force; squared distances of d normal coordinates "
+    "spread by sqrt(2/d)",
 }

@@ -1,0 +1,145 @@
+"""Exact search for the nearest rows, in blocks of queries, by products with a certificate.
+
+    ||x - z||^2 = ||x||^2 + score(z),    score(z) = ||z||^2 - 2 x'z
+
+One product gives the scores of a block, off by rounding. Computed with ||z||^2 lowered by twice its
+rounding, a score plus (1 - 2 e) ||x||^2, e = (d + 8) eps, is below the true value for certain. The
+c = k + SPARE lowest are measured by direct differences; if the k-th of these is less than the c-th
+bound, no other row can be as near. Queries of which that is not so are compared with every row.
+
+The c lowest of n scores: rows z_j, z_(j+m), z_(j+2m), ... form group j. Fewer than c groups have a
+lower minimum than a group that holds one of the c lowest, so c groups hold them all.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxml._numerics import matmul
+from jaxml._typing import Array, Bool, Float, Int, Rows, Scalar
+
+__all__ = ["nearest", "power_of_two"]
+
+SPARE = 8  # further candidates, so that near-ties and rounding seldom defeat the certificate
+BLOCK = 2**21  # scores in a block on a CPU: 8 MB in float32, which stay in cache
+LARGE_BLOCK = 2**25  # on an accelerator
+AT_ONCE = 8  # queries compared with every row at a time
+FAR = 1e30  # the score of a row that is not there; those of scaled rows are below 10 d
+
+
+def power_of_two(*arrays: Array) -> Scalar:
+    """The power of two at or above max |x|: dividing by it changes no digit."""
+    dtype = arrays[0].dtype
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(a)) for a in arrays]))
+    exponent = jnp.frexp(largest)[1]
+    limit = jnp.finfo(dtype).maxexp - 3
+    return jnp.ldexp(jnp.ones((), dtype), jnp.clip(exponent, -limit, limit))
+
+
+def nearest(
+    Z: Rows, X: Float[Array, "m d"], k: int, alive: Bool[Array, " n"] | None = None
+) -> tuple[Int[Array, "m k"], Float[Array, "m k"]]:
+    """The k rows of Z nearest to each row of X, and their squared distances; not differentiable.
+
+    Nearest first, of equals the lower index first.
+
+    Args:
+      Z: The rows searched, finite, at most 1 in absolute value.
+      X: The queries, the same.
+      k: Static, <= n.
+      alive: False for rows that are not there; if fewer than k are, the others' index is n.
+    """
+    there = jnp.ones(Z.shape[0], bool) if alive is None else alive
+    blocked = [partial(_in_blocks, k=k, block=block) for block in (BLOCK, LARGE_BLOCK)]
+    return jax.lax.platform_dependent(Z, X, there, cpu=blocked[0], default=blocked[1])
+
+
+def _in_blocks(Z: Rows, X: Rows, there: Array, *, k: int, block: int) -> tuple[Array, Array]:
+    (n, d), m = Z.shape, X.shape[0]
+    size = min(m, max(AT_ONCE, block // n))
+    count = -(-m // size)
+    c = min(k + SPARE, n)
+    groups = max(1, math.isqrt(n // c))  # of so many rows: as many minima as candidates to rank
+    width = -(-n // groups)
+    error = 2 * (d + 8) * jnp.finfo(Z.dtype).eps
+    center = jnp.mean(Z, axis=0)
+    A, B = X - center[None, :], Z - center[None, :]
+    lowered = jnp.where(there, (1 - error) * jnp.sum(B**2, axis=1), FAR)
+    W = jnp.concatenate([-2 * B.T, lowered[None, :]])
+    lack = groups * width - n
+    W = jnp.concatenate([W, jnp.zeros((d + 1, lack), Z.dtype).at[d].set(FAR)], axis=1)
+    lengths = (1 - error) * jnp.sum(A**2, axis=1)
+    A = jnp.concatenate([A, jnp.ones((m, 1), Z.dtype)], axis=1)
+    fill = ((0, count * size - m), (0, 0))
+    parts = [jnp.pad(a, fill).reshape(count, size, -1) for a in (X, A, lengths[:, None])]
+
+    def of_block(part: list[Array]) -> tuple[Array, Array]:
+        x, a, length = part
+        scores = matmul(a, W).reshape(size, groups, width)
+        bounds, index = _lowest(scores, c)
+        index, squares = _ranked(x, Z, there, index)
+        # With c = n every row was measured; FAR: every row that is there was.
+        unsure = (bounds[:, -1] + length[:, 0] <= (1 + error) * squares[:, k - 1]) & (
+            bounds[:, -1] < FAR / 2
+        )
+        unsure = unsure & (c < n)
+        return _among_all(x, Z, there, (index[:, :k], squares[:, :k]), unsure)
+
+    found = jax.lax.map(of_block, parts)
+    return jax.tree.map(lambda a: a.reshape(count * size, k)[:m], found)
+
+
+def _lowest(scores: Float[Array, "b g w"], c: int) -> tuple[Array, Array]:
+    """The c lowest scores of each query, ascending, and their rows."""
+    width = scores.shape[2]
+    minima, group = jax.lax.top_k(-jnp.min(scores, axis=1), min(c, width))
+    if scores.shape[1] == 1:
+        return -minima, group
+    members = jnp.take_along_axis(scores, group[:, None, :], axis=2, mode="promise_in_bounds")
+    members = members.reshape(len(scores), -1)
+    low, at = jax.lax.top_k(-members, c)
+    rank, which = jnp.divmod(at, group.shape[1])
+    return -low, rank * width + jnp.take_along_axis(group, which, axis=1)
+
+
+def _ranked(x: Rows, Z: Rows, there: Array, index: Array) -> tuple[Array, Array]:
+    """Candidates in order of their squared distance, by direct differences, then of their index."""
+    n = Z.shape[0]
+    within = jnp.minimum(index, n - 1)
+    squares = jnp.sum((x[:, None, :] - Z[within]) ** 2, axis=2)
+    gone = (index >= n) | ~there[within]
+    squares, index = jnp.where(gone, FAR, squares), jnp.where(gone, n, index)
+    # Two rankings instead of a sort by both: of equals top_k takes the first, the lower index.
+    index, order = jax.lax.top_k(-index, index.shape[1])
+    squares, rank = jax.lax.top_k(-jnp.take_along_axis(squares, order, axis=1), index.shape[1])
+    return jnp.take_along_axis(-index, rank, axis=1), -squares
+
+
+def _among_all(
+    x: Rows, Z: Rows, there: Array, found: tuple[Array, Array], unsure: Array
+) -> tuple[Array, Array]:
+    """Found, its unsure queries replaced after comparison with every row of Z."""
+    k, few = found[0].shape[1], min(AT_ONCE, x.shape[0])
+
+    def more(state: tuple[Any, Array]) -> Array:
+        return state[1].any()
+
+    def some(state: tuple[Any, Array]) -> tuple[Any, Array]:
+        (index, squares), unsure = state
+        rows = jax.lax.top_k(unsure.astype(jnp.int32), few)[1]  # others among them do no harm
+        # Feature by feature: a reduction over few features is not vectorized on a CPU.
+        y, Zt = x[rows].T, Z.T
+
+        def add(j: Array, total: Array) -> Array:
+            return total + (y[j][:, None] - Zt[j][None, :]) ** 2
+
+        every = jax.lax.fori_loop(0, len(Zt), add, jnp.zeros((few, len(Z)), Z.dtype))
+        least, best = jax.lax.top_k(-jnp.where(there[None, :], every, FAR), k)
+        best = jnp.where(-least < FAR / 2, best, Z.shape[0])
+        found = index.at[rows].set(best), squares.at[rows].set(-least)
+        return found, unsure.at[rows].set(False)
+
+    return jax.lax.while_loop(more, some, (found, unsure))[0]

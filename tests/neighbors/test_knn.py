@@ -1,0 +1,293 @@
+"""Nearest neighbors against brute force in NumPy and scikit-learn; the contract of its verbs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from jaxml.neighbors import _search, knn
+
+DTYPES = ("float32", "float64")
+
+
+def brute(X_train, X, k):
+    """Distances and indices in float64, of equals the lower index."""
+    Z, X = np.asarray(X_train, np.float64), np.asarray(X, np.float64)
+    D = np.sqrt(((X[:, None] - Z[None]) ** 2).sum(axis=2))
+    order = np.argsort(D, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(D, order, axis=1), order
+
+
+def data(kind, n, d, dtype, seed=0):
+    """Rows of several characters."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    if kind == "grid":  # many equal distances
+        X = np.round(2 * X)
+    elif kind == "duplicates":
+        X = np.repeat(X[: n // 40], 40, axis=0)
+    elif kind == "far":
+        X = X + 1e4
+    elif kind == "clusters":  # of which products in float32 see only the centers
+        X = 1e-3 * X + 1e3 * rng.integers(-1, 2, size=(n, 1))
+    return X.astype(dtype)
+
+
+KINDS = ("normal", "grid", "duplicates", "far", "clusters")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_search_is_brute_force(kind, dtype):
+    X = data(kind, 800, 3, dtype)  # grouped minima: 800 rows, 13 candidates
+    queries = X[::16]
+    D, index = knn.search(X, queries, k=5)
+    want, order = brute(X, queries, 5)
+    assert D.dtype == dtype
+    assert index.dtype == "int32"
+    np.testing.assert_allclose(D, want, rtol=20 * np.finfo(dtype).eps, atol=0)
+    assert (np.diff(D, axis=1) >= 0).all()
+    # Float32 may see two distances as equal or exchanged that differ in float64 by a rounding.
+    different = np.asarray(index) != order
+    assert different.mean() <= (0.02 if dtype == "float32" and kind != "grid" else 0.0)
+
+
+@pytest.mark.parametrize(("n", "k"), [(9, 9), (1, 1), (60, 60), (70, 3)])
+def test_small_searches(n, k):
+    X = data("normal", n, 2, "float64")
+    D, index = knn.search(X, X, k=k)
+    want, order = brute(X, X, k)
+    np.testing.assert_allclose(D, want, atol=1e-14)
+    assert (np.asarray(index) == order).all()
+
+
+def test_against_scikit_learn():
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    X, queries = data("normal", 300, 4, "float64"), data("normal", 50, 4, "float64", seed=1)
+    D, index = (
+        neighbors.NearestNeighbors(n_neighbors=7, algorithm="kd_tree").fit(X).kneighbors(queries)
+    )
+    got = knn.search(X, queries, k=7)
+    np.testing.assert_allclose(got[0], D, rtol=1e-12)
+    assert (np.asarray(got[1]) == index).all()
+    y = np.random.default_rng(2).integers(0, 4, 300)
+    peer = neighbors.KNeighborsClassifier(n_neighbors=7, algorithm="brute").fit(X, y)
+    assert (np.asarray(knn.predict(X, y, queries, k=7, n_classes=4)) == peer.predict(queries)).all()
+    share = knn.predict_proba(X, y, queries, k=7, n_classes=4)
+    np.testing.assert_allclose(share, peer.predict_proba(queries), atol=1e-15)
+    peer = neighbors.KNeighborsRegressor(n_neighbors=7).fit(X, X[:, 0] ** 2)
+    np.testing.assert_allclose(knn.predict(X, X[:, 0] ** 2, queries, k=7), peer.predict(queries))
+
+
+def test_blocks_and_unsure_queries_give_the_same(monkeypatch):
+    X = jnp.asarray(data("normal", 700, 3, "float32")) / 8
+    there = jnp.ones(700, bool)
+
+    def blocked(queries, block):
+        find = jax.jit(lambda Z, X, there: _search._in_blocks(Z, X, there, k=4, block=block))
+        return find(X, queries, there)
+
+    whole, parts = blocked(X, _search.LARGE_BLOCK), blocked(X, 20_000)  # 25 blocks of 28 queries
+    uneven = blocked(X[:691], 20_000)
+    assert (whole[0] == parts[0]).all()
+    assert (whole[0][:691] == uneven[0]).all()
+    np.testing.assert_allclose(parts[1], whole[1], rtol=1e-6)  # sums fused in another way
+
+    # Candidates that are wrong but for the certificate: every query must be compared with all rows.
+    def useless(scores, c):
+        return jnp.full((len(scores), c), -1e9), jnp.zeros((len(scores), c), jnp.int32)
+
+    monkeypatch.setattr(_search, "_lowest", useless)
+    for a, b in zip(blocked(X[:50], 20_000), whole, strict=True):
+        np.testing.assert_allclose(a, b[:50], rtol=1e-6)
+
+
+def test_rows_that_tie_go_by_index():
+    X = np.array([[1.0], [-1.0], [1.0], [0.0], [-1.0], [0.0]])
+    D, index = knn.search(X, [[0.0]], k=5)
+    assert index.tolist() == [[3, 5, 0, 1, 2]]
+    assert D.tolist() == [[0.0, 0.0, 1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e10, 1e30, 1e-30])
+def test_scales(scale):
+    X = data("normal", 40, 3, "float32")
+    D, index = knn.search(X, X, k=4)
+    scaled = knn.search(X * np.float32(scale), X * np.float32(scale), k=4)
+    assert (scaled[1] == index).all()
+    np.testing.assert_allclose(scaled[0], D * np.float32(scale), rtol=1e-5)
+
+
+# prediction ------------------------------------------------------------------------------------
+
+
+def test_the_lowest_class_of_equals():
+    X, y = [[0.0], [1.0], [2.0], [3.0]], [2, 1, 0, 2]
+    assert knn.predict(X, y, [[0.4], [1.6]], k=2, n_classes=3).tolist() == [1, 0]
+    assert knn.predict(X, y, [[1.5]], k=4, n_classes=3).tolist() == [2]
+
+
+@given(st.integers(0, 1000), st.sampled_from(DTYPES))
+def test_integer_weights_are_repeated_rows(seed, dtype):
+    rng = np.random.default_rng(seed)
+    X, queries = rng.integers(0, 4, (12, 2)).astype(dtype), rng.integers(0, 4, (6, 2)).astype(dtype)
+    y, s = rng.integers(0, 3, 12), rng.integers(0, 4, 12)
+    s[:2] = 2
+    s[2] = 0
+    # 36 rows in both: those left over stand far away.
+    rows = np.repeat(np.arange(12), s)
+    lack = 36 - len(rows)
+    Z = np.concatenate([X[rows], np.full((lack, 2), 1e3, dtype)])
+    y_rows = np.concatenate([y[rows], np.zeros(lack, int)])
+    how, kind = ({"n_classes": 3}, int) if dtype == "float32" else ({}, dtype)
+    got = knn.predict(X, y.astype(kind), queries, k=4, sample_weight=s.astype(dtype), **how)
+    want = knn.predict(Z, y_rows.astype(kind), queries, k=4, **how)
+    np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+def test_a_row_of_weight_zero_is_not_there():
+    X, y = np.array([[0.0], [1.0], [5.0]]), np.array([7.0, 1.0, 3.0])
+    assert knn.predict(X, y, [[0.1]], k=2, sample_weight=[0, 1, 1]).tolist() == [2.0]
+    # Fewer rows than k are there: those that are decide.
+    assert knn.predict(X, y, [[0.1]], k=3, sample_weight=[0, 1, 0]).tolist() == [1.0]
+
+
+@given(st.integers(0, 1000))
+def test_order_and_rotation(seed):
+    rng = np.random.default_rng(seed)
+    X, queries, y = rng.normal(size=(30, 3)), rng.normal(size=(5, 3)), rng.integers(0, 3, 30)
+    want = knn.predict(X, y, queries, k=5, n_classes=3)
+    order = rng.permutation(30)
+    Q = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    assert (knn.predict(X[order], y[order], queries, k=5, n_classes=3) == want).all()
+    assert (knn.predict(X @ Q + 1.0, y, queries @ Q + 1.0, k=5, n_classes=3) == want).all()
+
+
+def test_digits():
+    from jaxml import datasets
+
+    X, y, *_ = datasets.digits()
+    guess = knn.predict(X[::2], y[::2], X[1::2], k=3, n_classes=10)
+    assert float((guess == y[1::2]).mean()) > 0.97
+
+
+# concentration ---------------------------------------------------------------------------------
+
+
+def test_concentration_falls_with_dimension():
+    rng = np.random.default_rng(0)
+    for d in (2, 8, 128):
+        X = rng.normal(size=(400, d))
+        X[0] += 0.0
+        i, j = np.triu_indices(400, 1)
+        D = ((X[i] - X[j]) ** 2).sum(axis=1)
+        got = float(knn.concentration(X))
+        assert abs(got - D.std() / D.mean()) < 1e-12
+        assert abs(got / np.sqrt(2 / d) - 1) < 0.15
+        far = float(knn.concentration((X + 1e3).astype("float32")))
+        assert abs(far - got) < 1e-3 * max(1, d / 8)
+    assert float(knn.concentration([[0.0], [3.0]])) == 0.0
+    assert np.isnan(knn.concentration(np.ones((3, 2))))
+    with pytest.raises(ValueError, match="2 rows or more"):
+        knn.concentration([[1.0]])
+
+
+# contract --------------------------------------------------------------------------------------
+
+
+def test_bad_arguments():
+    X = data("normal", 6, 2, "float64")
+    with pytest.raises(
+        ValueError, match="k must be at most the number of rows searched: got k=7, n=6"
+    ):
+        knn.search(X, X, k=7)
+    with pytest.raises(ValueError, match="k must be >= 1"):
+        knn.search(X, X, k=0)
+    with pytest.raises(TypeError, match="k is static"):
+        knn.search(X, X, k=2.0)
+    with pytest.raises(ValueError, match=r"2 feature\(s\)"):
+        knn.search(X, X[:, :1], k=1)
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        knn.search(X[:0], X, k=1)
+    with pytest.raises(ValueError, match="2 axes"):
+        knn.search(X[:, 0], X, k=1)
+    with pytest.raises(TypeError, match="Complex"):
+        knn.search(X + 0j, X, k=1)
+    with pytest.raises(ValueError, match="per row of X"):
+        knn.predict(X, np.zeros(5, int), X, k=1, n_classes=2)
+    with pytest.raises(ValueError, match=r"outside 0\.\.1"):
+        knn.predict(X, np.full(6, 2), X, k=1, n_classes=2)
+    with pytest.raises(ValueError, match="zero everywhere"):
+        knn.predict(X, np.zeros(6), X, k=1, sample_weight=np.zeros(6))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nonfinite(bad):
+    X = data("normal", 6, 2, "float64")
+    Y = X.copy()
+    Y[2, 1] = bad
+    with pytest.raises(ValueError, match="X_train contains NaN or inf"):
+        knn.search(Y, X, k=2)
+    with pytest.raises(ValueError, match="X contains NaN or inf"):
+        knn.search(X, Y, k=2)
+    search = jax.jit(lambda Z, X: knn.search(Z, X, k=2))
+    D, index = search(X, Y)
+    assert np.isnan(D[2]).all()
+    assert (index[2] == -1).all()
+    want = search(X, X)
+    for got, right in zip((D, index), want, strict=True):
+        assert (np.delete(got, 2, axis=0) == np.delete(right, 2, axis=0)).all()
+    D, index = search(Y, X)
+    assert np.isnan(D).all()
+    assert (index == -1).all()
+    label = jax.jit(lambda X: knn.predict(X, np.zeros(6, int), Y, k=2, n_classes=2))(X)
+    assert label.tolist() == [0, 0, -1, 0, 0, 0]
+    mean = jax.jit(lambda y: knn.predict(X, y, X, k=1))(np.array([1.0, bad, 1, 1, 1, 1]))
+    assert np.isfinite(mean).tolist() == [True, False, True, True, True, True]
+
+
+def test_jit_vmap_loop_and_repeats():
+    X = np.stack([data("normal", 50, 3, "float64", seed=s) for s in range(3)])
+    X[1] = np.round(X[1])  # a lane whose queries are compared with all rows
+    search = jax.jit(lambda Z: knn.search(Z, Z[:7], k=4))
+    lanes = jax.jit(jax.vmap(search))(X)
+    for i in range(3):
+        eager, jitted, again = knn.search(X[i], X[i, :7], k=4), search(X[i]), search(X[i])
+        for a, b, c, d in zip(eager, jitted, again, [lane[i] for lane in lanes], strict=True):
+            assert (b == c).all()
+            np.testing.assert_allclose(a, b, rtol=1e-14)
+            np.testing.assert_allclose(b, d, rtol=1e-14)
+
+
+def test_integers_lists_and_mixed_dtypes():
+    D, index = knn.search([[0], [2]], [[1]], k=2)
+    assert D.dtype == jnp.result_type(float)
+    assert index.tolist() == [[0, 1]]
+    assert knn.search(np.zeros((2, 1), "float32"), np.zeros((1, 1)), k=1)[0].dtype == "float64"
+
+
+def test_derivatives():
+    X = jnp.asarray(data("normal", 12, 2, "float64"))
+
+    def total(Z, X):
+        return knn.search(Z, X, k=3)[0].sum()
+
+    queries = X[:4] + 0.05
+    check_grads(total, (X, queries), order=1, modes=("fwd", "rev"), eps=1e-5, atol=1e-6, rtol=1e-6)
+    # Coincident points pull on nothing: only the other neighbors count.
+    g = jax.grad(total)(X, X)
+    assert np.isfinite(g).all()
+    y = jnp.arange(12.0)
+    weight = jax.grad(lambda y: knn.predict(X, y, queries, k=3).sum())(y)
+    assert abs(float(weight.sum()) - 4.0) < 1e-12
+    flat = jax.grad(lambda q: knn.predict(X, y, q, k=3).sum())(queries)
+    assert (flat == 0).all()
+
+
+def test_lowers_for_cuda():
+    X = np.zeros((3000, 4), "float32")
+    text = jax.jit(lambda X: knn.search(X, X, k=5)).trace(X).lower(lowering_platforms=("cuda",))
+    assert "top_k" in text.as_text()
