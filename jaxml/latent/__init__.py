@@ -1,15 +1,5 @@
-"""Latent structure: directions, groups and mixtures behind the rows of X."""
+"""Models with latent variables: which direction, cluster, component or place a row belongs to."""
 
-from jaxml.latent import pca
+from jaxml.latent import gmm, kmeans, pca, tsne
 
-__all__ = ["pca"]
-"""Models with latent variables: which cluster, component or direction a row belongs to."""
-
-from jaxml.latent import gmm, kmeans
-
-__all__ = ["gmm", "kmeans"]
-"""Structure without labels."""
-
-from jaxml.latent import tsne
-
-__all__ = ["tsne"]
+__all__ = ["gmm", "kmeans", "pca", "tsne"]
