@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import linear, svm
+from benchmarks import bayes, linear, mixtures, neighbors, pca, svm, tsne
 
-JOBS = {**linear.JOBS, **svm.JOBS}
+FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors)
+JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64")
 REQUIRED: Any = object()
 
