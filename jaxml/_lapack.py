@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib
+import jaxlib.version
 
 from jaxml._lanes import one_at_a_time
 from jaxml._numerics import matmul
@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-BATCHES_WAIT = tuple(map(int, re.findall(r"\d+", jaxlib.__version__)[:3])) < (0, 11, 2)
+BATCHES_WAIT = tuple(map(int, re.findall(r"\d+", jaxlib.version.__version__)[:3])) < (0, 11, 2)
 
 
 def _in_turn(f: Callable[..., Any]) -> Callable[..., Any]:
