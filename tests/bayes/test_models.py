@@ -180,8 +180,8 @@ def test_streams(member, dtype):
 
 def test_merging_far_from_zero():
     rng = np.random.default_rng(0)
-    X = (rng.normal(size=(4000, 2)) + 1e6).astype("float32")
     y = rng.integers(0, 2, 4000)
+    X = (rng.normal(size=(4000, 2)) + 2.0 * y[:, None] + 1e6).astype("float32")
     exact = X.astype("float64")
     want = np.stack([exact[y == c].var(axis=0) for c in (0, 1)])
     parts = [
