@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxml import _check
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, sum_over_rows
+from jaxml._numerics import default_tol, sample_mean, sum_over_rows
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar
 from jaxml.bayes import _classes
 
@@ -56,13 +56,14 @@ class _Sums(NamedTuple):
 def _sums(X: Rows, y: Labels, s: Column, k: int) -> _Sums:
     """Two passes: the means, then the moments about them, where nothing cancels."""
     y, s = _classes.valid(y, s)
+    c = jax.lax.stop_gradient(sample_mean(X, s))  # any center will do: it cancels
 
     def first_pass(X: Rows, y: Labels, s: Column) -> tuple[Array, Array]:
-        return _classes.counts(y, s, k), _classes.sums(y, s[:, None] * X, k)
+        return _classes.counts(y, s, k), _classes.sums(y, s[:, None] * (X - c[None, :]), k)
 
     count, total = sum_over_rows(first_pass, X, y, s)
     weight = jnp.where(count > 0, count, 1.0)[:, None]
-    about = total / weight
+    about = jnp.where(count[:, None] > 0, c[None, :] + total / weight, 0.0)
 
     def second_pass(X: Rows, y: Labels, s: Column) -> tuple[Array, Array]:
         A = X - about[y]
