@@ -12,20 +12,19 @@ principal component analysis, eq. (7), (8).
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check, _scatter
-from jaxml._loop import Code, Fit, Info, certify
-from jaxml._numerics import default_tol, matmul, sum_over_rows
-from jaxml._scatter import Statistics, above_rounding, merge
+from jaxml._loop import Code, Fit, Info
+from jaxml._numerics import default_tol, matmul
+from jaxml._scatter import Statistics, merge
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
-from jaxml.latent import _spectrum
-from jaxml.latent._spectrum import Spectrum
-from jaxml.linear._affine import input_flags
+from jaxml.latent import _principal, _spectrum
+from jaxml.latent._principal import Params
 
 __all__ = [
     "Params", "Statistics", "explained_variance_ratio", "fit", "from_statistics",
@@ -33,15 +32,6 @@ __all__ = [
 ]  # fmt: skip
 
 METHODS = ("auto", "covariance", "svd", "randomized")
-
-
-class Params(NamedTuple):
-    """A center and k directions of decreasing variance."""
-
-    mean: Float[Array, " d"]  # m
-    components: Float[Array, "k d"]  # v_i, orthonormal rows, the largest |entry| of each positive
-    explained_variance: Float[Array, " k"]  # lambda_i, descending
-    noise_variance: Scalar  # sigma^2, the mean of the other d - k eigenvalues
 
 
 def fit(
@@ -119,151 +109,17 @@ def _fit(
 ) -> Fit[Params]:
     @jax.custom_jvp
     def solution(X: Rows, s: Column, tol: Scalar, key: Key | None) -> Fit[Params]:
-        return _solve(X, s, tol, key, k=k, method=method, max_iter=max_iter)
+        return _principal.solve(X, s, tol, key, k=k, method=method, max_iter=max_iter)
 
     @solution.defjvp
     def _(primals: tuple, tangents: tuple) -> tuple:
         (X, s, *_), (dX, ds, *_) = primals, tangents
         found = solution(*primals)
-        dparams, dlost = _derivative(found.params, X, s, dX, ds)
+        dparams, dlost = _principal.derivative(found.params, X, s, dX, ds)
         none: Any = np.zeros(np.shape(found.info.code), jax.dtypes.float0)
         return found, Fit(dparams, Info(none, none, dlost, jnp.zeros_like(found.info.residual)))
 
     return solution(X, s, tol, key)
-
-
-def _solve(
-    X: Rows, s: Column, tol: Scalar, key: Key | None, *, k: int, method: str, max_iter: int
-) -> Fit[Params]:
-    n, d = X.shape
-    unmet = Code.ILL_CONDITIONED
-    if method == "covariance" and n >= d:
-        sums = _scatter.statistics(X, s)
-        S, mean, dof, witness = _covariance(sums)
-        found = _spectrum.by_covariance(S, k)
-    elif method == "randomized":
-        unmet = Code.MAX_ITER
-        mean, variance, mass = _column_moments(X, s)
-        dof, witness = _degrees(mass), variance
-        alive = above_rounding(variance, mean)
-
-        def apply(V: Float[Array, "d b"]) -> Float[Array, "d b"]:
-            V = jnp.where(alive[:, None], V, 0.0)
-
-            def sums(X: Rows, s: Column) -> Array:
-                A = X - mean[None, :]
-                return matmul(A.T, s[:, None] * matmul(A, V))
-
-            return jnp.where(alive[:, None], sum_over_rows(sums, X, s) / dof, 0.0)
-
-        trace = jnp.sum(jnp.where(alive, variance, 0.0)) * mass / dof
-        found = _spectrum.by_krylov(
-            apply, trace, mean, k, most=min(n, d), key=key, tol=tol, max_iter=max_iter
-        )
-    else:
-        mean, variance, mass = _column_moments(X, s)
-        dof, witness = _degrees(mass), variance
-        A = jnp.sqrt(s / dof)[:, None] * (X - mean[None, :])
-        A = jnp.where(above_rounding(variance, mean)[None, :], A, 0.0)
-        found = (_spectrum.by_svd if method == "svd" else _spectrum.by_gram)(A, k)
-    flags = input_flags(X, s, s, witness)
-    return _certified(found, mean, jnp.sum(s), tol, flags, unmet)
-
-
-def _degrees(mass: Scalar) -> Scalar:
-    return jnp.where(mass > 1, mass - 1, 1.0)
-
-
-def _column_moments(X: Rows, s: Column) -> tuple[Array, Array, Scalar]:
-    """Mean and variance (over M, not M - 1) of each column, and M; two passes."""
-    mass = jnp.sum(s)
-    p = s / jnp.where(mass > 0, mass, 1.0)
-    center = sum_over_rows(lambda X, p: matmul(p, X), X, p)
-
-    def sums(X: Rows, p: Column) -> tuple[Array, Array]:
-        A = X - center[None, :]
-        return matmul(p, A), matmul(p, A * A)
-
-    first, second = sum_over_rows(sums, X, p)
-    return center + first, second - first**2, mass
-
-
-def _covariance(sums: Statistics) -> tuple[Array, Array, Scalar, Array]:
-    """S with columns without variation set to 0, m, M - 1, and a witness of NaN."""
-    mass, mean, scatter = sums
-    dof = _degrees(mass)
-    variance = jnp.diag(scatter) / dof
-    alive = above_rounding(variance, mean)
-    return jnp.where(alive[:, None] & alive[None, :], scatter / dof, 0.0), mean, dof, variance
-
-
-def _certified(
-    found: Spectrum,
-    mean: Array,
-    mass: Scalar,
-    tol: Scalar,
-    flags: tuple[tuple[Code, Array], ...],
-    unmet: Code,
-) -> Fit[Params]:
-    values, d = found.values, mean.shape[0]
-    k = values.shape[0]
-    nothing = (values[0] == 0) | ~(mass > 1)
-    noise = jnp.minimum(found.discarded / max(d - k, 1), values[-1])
-    if k < d:
-        nothing = nothing | (values[-1] - found.following <= _rounding(values[0], d))
-    return certify(
-        Params(mean, found.vectors, values, noise),
-        objective=found.discarded,
-        residual=found.residual,
-        tol=tol,
-        n_iter=found.n_iter,
-        flags=(*flags, (Code.DEGENERATE, nothing)),
-        unmet=unmet,
-    )
-
-
-def _rounding(top: Scalar, d: int) -> Scalar:
-    """How far apart equal eigenvalues may be computed."""
-    return 4 * d * jnp.finfo(top.dtype).eps * top
-
-
-def _derivative(params: Params, X: Rows, s: Column, dX: Rows, ds: Column) -> tuple[Params, Scalar]:
-    """Tangents of the parameters and of the lost variance, by the rule in the docstring of fit."""
-    mean, V, values, _ = params
-    k, d = V.shape
-    mass = jnp.sum(s)
-    dof = _degrees(mass)
-    A = X - mean[None, :]
-    A_s = s[:, None] * A
-    scores = matmul(A, V.T)
-    # dS = [sum_i ds_i a_i a_i' + s_i (dx_i a_i' + a_i dx_i') - dM S] / (M - 1); B = dS V'
-    B = matmul(A.T, ds[:, None] * scores) + matmul(dX.T, s[:, None] * scores)
-    B = B + matmul(A_s.T, matmul(dX, V.T)) - jnp.sum(ds) * matmul(A_s.T, scores) / dof
-    B = B / dof
-    trace = jnp.sum(ds * jnp.sum(A * A, axis=1)) + 2 * jnp.sum(A_s * dX)
-    trace = (trace - jnp.sum(ds) * jnp.sum(A_s * A) / dof) / dof
-    dvalues = jnp.sum(V.T * B, axis=0)
-    dlost = trace - jnp.sum(dvalues) if k < d else jnp.zeros_like(trace)
-
-    root = jnp.sqrt(jnp.where(s > 0, s, 0.0) / dof)
-    every, U = _spectrum.full(root[:, None] * A)
-    outside = jnp.arange(every.shape[0])[:, None] >= k
-    C = jnp.where(outside, matmul(U, B), 0.0)
-    gap = _rounding(values[0], d)
-    dV = matmul(_over(C, values[None, :] - every[:, None], gap).T, U)
-    among = matmul(V, B)
-    half = jnp.finfo(V.dtype).eps ** 0.5 * values[0]
-    dV = dV + matmul(_over(among, values[None, :] - values[:, None], half).T, V)
-    if U.shape[0] < d:  # what no row reaches has eigenvalue 0
-        beyond = B - matmul(U.T, matmul(U, B))
-        dV = dV + _over(beyond, jnp.broadcast_to(values[None, :], beyond.shape), gap).T
-    dmean = (matmul(ds, A) + matmul(s, dX)) / jnp.where(mass > 0, mass, 1.0)
-    return Params(dmean, dV, dvalues, dlost / max(d - k, 1)), dlost
-
-
-def _over(C: Array, gap: Array, least: Scalar) -> Array:
-    apart = jnp.abs(gap) > least
-    return jnp.where(apart, C / jnp.where(apart, gap, 1.0), 0.0)
 
 
 def statistics(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Statistics:
@@ -314,12 +170,12 @@ def from_statistics(
 
 @partial(jax.jit, static_argnames="k")
 def _from_statistics(statistics: Statistics, tol: Scalar, *, k: int) -> Fit[Params]:
-    S, mean, _, witness = _covariance(statistics)
+    S, mean, _, witness = _principal.covariance(statistics)
     broken = ~(jnp.isfinite(jnp.max(jnp.abs(statistics.scatter))) & jnp.isfinite(witness).all())
     broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(mean))) | ~jnp.isfinite(statistics.mass)
     flags = ((Code.NONFINITE_INPUT, broken),)
     found = _spectrum.by_covariance(S, k)
-    return _certified(found, mean, statistics.mass, tol, flags, Code.ILL_CONDITIONED)
+    return _principal.certified(found, mean, statistics.mass, tol, flags, Code.ILL_CONDITIONED)
 
 
 def explained_variance_ratio(params: Params) -> Float[Array, " k"]:
