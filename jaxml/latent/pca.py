@@ -80,8 +80,8 @@ def fit(
     Example:
       >>> X = jnp.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
       >>> params, info = fit(X, n_components=1)
-      >>> params.components.round(4).tolist(), round(float(params.explained_variance[0]), 4)
-      ([[0.7071, 0.7071]], 2.0)
+      >>> [round(float(v), 4) for v in (*params.components[0], params.explained_variance[0])]
+      [0.7071, 0.7071, 2.0]
     """
     X = _check.array("X", X, ndim=2)
     s = jnp.asarray(_check.weights(sample_weight, X))
