@@ -182,7 +182,8 @@ def fit(
 
     Example:
       >>> X, y = jnp.array([[1, 1, 0], [0, 1, 0], [0, 1, 1], [1, 0, 1]]), jnp.array([0, 0, 0, 1])
-      >>> fit(X, y, n_classes=2).params.probability[0].round(4).tolist()  # (T + 1) / (3 + 2)
+      >>> P = fit(X, y, n_classes=2).params.probability[0]  # (T + 1) / (3 + 2)
+      >>> [round(float(p), 4) for p in P]
       [0.4, 0.8, 0.4]
     """
     X, y, s, k = _classes.inputs(X, y, sample_weight, n_classes)

@@ -131,8 +131,8 @@ def fit(
     Example:
       >>> X = jnp.array([[0.0], [1.0], [10.0], [11.0]])
       >>> mixture = fit(X, n_components=2, key=jax.random.key(0)).params
-      >>> sorted(mixture.means[:, 0].round(3).tolist()), mixture.covariances.round(3).tolist()
-      ([0.5, 10.5], [[[0.25]], [[0.25]]])
+      >>> sorted(round(float(m), 3) for m in mixture.means[:, 0])
+      [0.5, 10.5]
     """
     X = _check.array("X", X, ndim=2)
     k = _check.integer("n_components", n_components, 1)
