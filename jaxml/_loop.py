@@ -13,9 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml._typing import Array, Bool, Int, Real, Scalar
+from jaxml._lanes import any_lane
+from jaxml._typing import Array, Bool, Column, Int, Real, Rows, Scalar
 
-__all__ = ["Code", "ConvergenceWarning", "Fit", "FitError", "Info", "certify", "check", "iterate"]
+__all__ = [
+    "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "certify", "check", "input_flags",
+    "iterate",
+]  # fmt: skip
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -103,6 +107,25 @@ def all_finite(tree: object) -> Bool[Array, ""]:
     """Whether every number in the tree is finite."""
     leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
     return jnp.stack(leaves).all()
+
+
+def input_flags(X: Rows, y: Column, s: Column, witness: Array) -> tuple[tuple[Code, Array], ...]:
+    """Codes that the inputs earn; witness is any sum over X that is NaN or inf if X is somewhere.
+
+    X is read once more only if the witness is not finite: it may have overflowed.
+    """
+    clean = jnp.isfinite(jnp.max(jnp.abs(witness)))
+    broken = ~clean & jax.lax.cond(
+        any_lane(~clean), lambda X: ~jnp.isfinite(X).all(), lambda X: jnp.array(False), X
+    )
+    least, most = jnp.min(s), jnp.max(s)  # NaN if any is
+    broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(y))) | ~jnp.isfinite(most)
+    unweighted = ~((least >= 0) & (most > 0))
+    return (
+        (Code.NONFINITE_INPUT, broken),
+        (Code.DIVERGED, ~clean & ~unweighted),
+        (Code.DEGENERATE, unweighted),
+    )
 
 
 def certify(

@@ -13,10 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check
-from jaxml._loop import Code, Fit
+from jaxml._loop import Code, Fit, input_flags
 from jaxml._numerics import matmul
 from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Labels, Rows, Scalar
-from jaxml.linear._affine import input_flags
 
 __all__ = [
     "counts", "finite_log", "flags", "given_prior", "inputs", "log", "mean_log", "not_negative",

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from jaxml import _scatter
-from jaxml._loop import Code, Fit, certify
+from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._numerics import matmul, sum_over_rows
 from jaxml._scatter import Statistics, above_rounding
 from jaxml._typing import Array, Column, Float, Key, Rows, Scalar
 from jaxml.latent import _spectrum
 from jaxml.latent._spectrum import Spectrum
-from jaxml.linear._affine import input_flags
 
 __all__ = ["Params", "certified", "covariance", "derivative", "solve"]
 

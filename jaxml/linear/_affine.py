@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check, _lapack, penalties
-from jaxml._lanes import any_lane
-from jaxml._loop import Code, iterate
+from jaxml._loop import iterate
 from jaxml._numerics import matmul, sample_mean, sum_over_rows, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar
 
@@ -22,7 +21,6 @@ __all__ = [
     "condition_number",
     "deviation",
     "divide",
-    "input_flags",
     "inverse",
     "penalty",
     "predict",
@@ -72,25 +70,6 @@ def predict(params: Params, X: ArrayLike) -> Column | Float[Array, "n k"]:
 
 
 _score = jax.jit(score)
-
-
-def input_flags(X: Rows, y: Column, s: Column, witness: Array) -> tuple[tuple[Code, Array], ...]:
-    """Codes that the inputs earn; witness is any sum over X that is NaN or inf if X is somewhere.
-
-    X is read once more only if the witness is not finite: it may have overflowed.
-    """
-    clean = jnp.isfinite(jnp.max(jnp.abs(witness)))
-    broken = ~clean & jax.lax.cond(
-        any_lane(~clean), lambda X: ~jnp.isfinite(X).all(), lambda X: jnp.array(False), X
-    )
-    least, most = jnp.min(s), jnp.max(s)  # NaN if any is
-    broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(y))) | ~jnp.isfinite(most)
-    unweighted = ~((least >= 0) & (most > 0))
-    return (
-        (Code.NONFINITE_INPUT, broken),
-        (Code.DIVERGED, ~clean & ~unweighted),
-        (Code.DEGENERATE, unweighted),
-    )
 
 
 def penalty(w: Array, l1: Real, l2: Real) -> Scalar:

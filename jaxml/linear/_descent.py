@@ -11,11 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxml._loop import Code, Fit, certify
+from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._numerics import default_gap_tol, matmul
 from jaxml._typing import Array, Column, Rows, Scalar
 from jaxml.linear import (
-    _affine,
     _by_covariance,
     _by_gram,
     _by_residual,
@@ -47,7 +46,7 @@ def solve(theta: Any, how: tuple[Params | None, Scalar, Moments], *, max_iter: i
         return _working_set.minimize(*rounds, stats, pool, start, l1, l2, tol, max_iter)
 
     # Taken here, once for all penalties.
-    finish = partial(_finish, stats, _affine.input_flags(X, y, s, stats.sd), tol)
+    finish = partial(_finish, stats, input_flags(X, y, s, stats.sd), tol)
     if not l1.ndim:
         end, _, n_iter = minimize(pool, start, l1)
         return finish(end, n_iter)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxml import losses
 from jaxml._lanes import any_lane
-from jaxml._loop import Code, Fit, certify
+from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._numerics import default_tol, matmul, total
 from jaxml._typing import Array, Scalar
 from jaxml.linear import _affine, _duality, _lbfgs, _newton, _orders, _separation, _softmax
@@ -97,7 +97,7 @@ def binary(
         tol=tol,
         n_iter=n_iter,
         flags=(
-            *_affine.input_flags(X, y, s, sd),
+            *input_flags(X, y, s, sd),
             (Code.BAD_LABELS, one_class),
             (Code.DEGENERATE, degenerate),
             (Code.ILL_CONDITIONED, rounding > 10 * jnp.maximum(tol, default_tol(X.dtype))),
@@ -161,7 +161,7 @@ def multinomial(
         tol=tol,
         n_iter=n_iter,
         flags=(
-            *_affine.input_flags(X, y.astype(X.dtype), s, sd),
+            *input_flags(X, y.astype(X.dtype), s, sd),
             (Code.BAD_LABELS, bad),
             (Code.DEGENERATE, degenerate | absent),
             (Code.ILL_CONDITIONED, rounding > 10 * jnp.maximum(tol, default_tol(X.dtype))),

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import penalties
-from jaxml._loop import Code, Fit, certify, iterate
+from jaxml._loop import Code, Fit, certify, input_flags, iterate
 from jaxml._numerics import default_tol, matmul, sum_over_rows, total
 from jaxml._typing import Array, Bool, Column, Float, Int, Real, Rows, Scalar
 from jaxml.linear import _affine, _dual
@@ -144,7 +144,7 @@ def finish(
         residual=residual,
         tol=tol,
         n_iter=n_iter,
-        flags=(*_affine.input_flags(X, y, s, sd_x), (Code.ILL_CONDITIONED, far), *flags),
+        flags=(*input_flags(X, y, s, sd_x), (Code.ILL_CONDITIONED, far), *flags),
         unmet=Code.ILL_CONDITIONED,
     )
 

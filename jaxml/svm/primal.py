@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxml import _check, losses, penalties
 from jaxml._implicit import differentiable
-from jaxml._loop import Code, Fit, certify
+from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._numerics import default_gap_tol, default_tol, matmul, total
 from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _newton, _normal, _orders
@@ -187,7 +187,7 @@ def _newton_steps(theta: Any, tol: Scalar, *, max_iter: int) -> Fit[Params]:
         n_iter=n_iter,
         gap=end.residual,
         flags=(
-            *_affine.input_flags(X, y, s, sd),
+            *input_flags(X, y, s, sd),
             (Code.DEGENERATE, ~(C > 0)),
             (Code.BAD_LABELS, missing | (y == 0).any()),
             (Code.ILL_CONDITIONED, rounding > 10 * jnp.maximum(tol, default_tol(X.dtype))),
