@@ -6,6 +6,8 @@ One product gives the scores of a block, off by rounding. Computed with ||z||^2 
 rounding, a score plus (1 - 2 e) ||x||^2, e = (d + 8) eps, is below the true value for certain. The
 c = k + SPARE lowest are measured by direct differences; if the k-th of these is less than the c-th
 bound, no other row can be as near. Queries of which that is not so are compared with every row.
+Rows in float64 are scored in float32 first, and in float64 where that leaves many unsure: the
+bounds hold either way, since e and the differences tell.
 
 The c lowest of n scores: rows z_j, z_(j+m), z_(j+2m), ... form group j. Fewer than c groups have a
 lower minimum than a group that holds one of the c lowest, so c groups hold them all.
@@ -61,35 +63,60 @@ def _in_blocks(Z: Rows, X: Rows, there: Array, *, k: int, block: int) -> tuple[A
     (n, d), m = Z.shape, X.shape[0]
     size = min(m, max(AT_ONCE, block // n))
     count = -(-m // size)
-    c = min(k + SPARE, n)
-    groups = max(1, math.isqrt(n // c))  # of so many rows: as many minima as candidates to rank
-    width = -(-n // groups)
-    error = 2 * (d + 8) * jnp.finfo(Z.dtype).eps
     center = jnp.mean(Z, axis=0)
     A, B = X - center[None, :], Z - center[None, :]
-    lowered = jnp.where(there, (1 - error) * jnp.sum(B**2, axis=1), FAR)
-    W = jnp.concatenate([-2 * B.T, lowered[None, :]])
-    lack = groups * width - n
-    W = jnp.concatenate([W, jnp.zeros((d + 1, lack), Z.dtype).at[d].set(FAR)], axis=1)
-    lengths = (1 - error) * jnp.sum(A**2, axis=1)
-    A = jnp.concatenate([A, jnp.ones((m, 1), Z.dtype)], axis=1)
+    attempts = [
+        partial(_attempt, Z, there, *_scored(B, there, k, dtype), k=k)
+        for dtype in dict.fromkeys((jnp.float32, Z.dtype.type))
+    ]
     fill = ((0, count * size - m), (0, 0))
-    parts = [jnp.pad(a, fill).reshape(count, size, -1) for a in (X, A, lengths[:, None])]
+    parts = [jnp.pad(a, fill).reshape(count, size, d) for a in (X, A)]
 
     def of_block(part: list[Array]) -> tuple[Array, Array]:
-        x, a, length = part
-        scores = matmul(a, W).reshape(size, groups, width)
-        bounds, index = _lowest(scores, c)
-        index, squares = _ranked(x, Z, there, index)
-        # With c = n every row was measured; FAR: every row that is there was.
-        unsure = (bounds[:, -1] + length[:, 0] <= (1 + error) * squares[:, k - 1]) & (
-            bounds[:, -1] < FAR / 2
-        )
-        unsure = unsure & (c < n)
-        return _among_all(x, Z, there, (index[:, :k], squares[:, :k]), unsure)
+        found, unsure = attempts[0](*part)
+        for again in attempts[1:]:
+            found, unsure = jax.lax.cond(
+                jnp.sum(unsure) > AT_ONCE, again, lambda *_, f=found, u=unsure: (f, u), *part
+            )
+        return _among_all(part[0], Z, there, found, unsure)
 
     found = jax.lax.map(of_block, parts)
     return jax.tree.map(lambda a: a.reshape(count * size, k)[:m], found)
+
+
+def _error(d: int, dtype: Any) -> float:
+    """2 e, what a score is off by at most, relative to ||x||^2 + ||z||^2."""
+    return 2 * (d + 8) * float(jnp.finfo(dtype).eps)
+
+
+def _scored(B: Rows, there: Array, k: int, dtype: Any) -> tuple[Float[Array, "d+1 w"], int, int]:
+    """W whose product with (b, 1) is the scores of query b, lowered; its groups, and c."""
+    n, d = B.shape
+    c = min(k + SPARE, n)
+    groups = max(1, math.isqrt(n // c))  # of so many rows: as many minima as candidates to rank
+    least = (d + 8) * jnp.finfo(dtype).tiny  # what underflow may take
+    lowered = (1 - _error(d, dtype)) * jnp.sum(B**2, axis=1) - least
+    W = jnp.concatenate([-2 * B.T, jnp.where(there, lowered, FAR)[None, :]])
+    lack = -n % groups
+    W = jnp.concatenate([W, jnp.zeros((d + 1, lack), B.dtype).at[d].set(FAR)], axis=1)
+    return W.astype(dtype), groups, c
+
+
+def _attempt(
+    Z: Rows, there: Array, W: Array, groups: int, c: int, x: Rows, a: Rows, *, k: int
+) -> tuple[tuple[Array, Array], Array]:
+    """The k nearest among the c of lowest score, and whether another row could be as near."""
+    (size, d), n = x.shape, len(Z)
+    ones = jnp.ones((size, 1), W.dtype)
+    scores = matmul(jnp.concatenate([a.astype(W.dtype), ones], axis=1), W)
+    bounds, index = _lowest(scores.reshape(size, groups, -1), c)
+    index, squares = _ranked(x, Z, there, index)
+    last = bounds[:, -1].astype(x.dtype)
+    bound = last + (1 - _error(d, W.dtype)) * jnp.sum(a**2, axis=1)
+    near = bound <= (1 + _error(d, x.dtype)) * squares[:, k - 1]
+    # With c = n every row was measured; FAR: every row that is there was.
+    unsure = near & (last < FAR / 2) & (c < n)
+    return (index[:, :k], squares[:, :k]), unsure
 
 
 def _lowest(scores: Float[Array, "b g w"], c: int) -> tuple[Array, Array]:

@@ -105,6 +105,15 @@ def test_blocks_and_unsure_queries_give_the_same(monkeypatch):
         np.testing.assert_allclose(a, b[:50], rtol=1e-6)
 
 
+def test_float64_rows_whose_squares_float32_cannot_hold():
+    X = 1e-25 * data("normal", 300, 3, "float64")
+    X[0] = 1.0
+    D, index = knn.search(X, X[1:60], k=5)
+    want, order = brute(X, X[1:60], 5)
+    np.testing.assert_allclose(D, want, rtol=1e-12, atol=0)
+    assert (np.asarray(index) == order).all()
+
+
 def test_rows_that_tie_go_by_index():
     X = np.array([[1.0], [-1.0], [1.0], [0.0], [-1.0], [0.0]])
     D, index = knn.search(X, [[0.0]], k=5)
