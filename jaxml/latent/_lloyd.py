@@ -35,7 +35,8 @@ __all__ = [
     "step",
 ]
 
-TILE = 50_000  # numbers in a tile, of which rows and columns stay in a core's cache
+TILE = 2**20  # numbers in a tile, and scores of it
+AT_ONCE = 2**20  # rows added one after another: far fewer than float32 can count
 UNROLLED = 64  # clusters up to which a running minimum is written out
 
 
@@ -126,48 +127,52 @@ def _means(mass: Array, first: Array, otherwise: Array) -> Float[Array, "k d"]:
     return jnp.where(filled, first / jnp.where(filled, mass[:, None], 1.0), otherwise)
 
 
-def _in_one(A: Rows, s: Column) -> Callable[[Array], tuple[Array, Array]]:
+def _in_one(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Array]]:
     """C -> (N_j, sum_{l_i = j} s_i a_i), all rows at once."""
-    return lambda C: _sums(A, s, nearest(A, C), C.shape[0])
+    return lambda C: _sums(A, s, nearest(A, C), k)
 
 
-def _in_tiles(A: Rows, s: Column) -> Callable[[Array], tuple[Array, Array]]:
-    """The same, tile by tile: rows are laid out once so that a step only reads what is in order.
+def _in_tiles(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Array]]:
+    """The same, from rows laid out once so that a step only reads what is in order.
 
-    Products want the columns of a tile, sums its rows. Tiles are cut inside shards, so that rows
+    Products want the columns of a tile; sums add rows, weighted and with their weight beside them,
+    in one scatter of all, which is faster than parts, until float32 could not count them. Tiles are cut inside shards, so that rows
     split over devices stay where they are. Rows that fill the last tile have weight 0.
     """
     n, d = A.shape
     shards = math.gcd(n, SHARDS)
-    size = max(1, min(n, TILE // d) // shards)
-    count = -(-n // (shards * size))
 
-    def cut(a: Array) -> Array:
+    def cut(a: Array, size: int) -> Array:
+        count = -(-n // (shards * size))
         a = a.reshape(shards, n // shards, -1)
         a = jnp.pad(a, ((0, 0), (0, count * size - n // shards), (0, 0)))
         a = a.reshape(shards, count, size, -1).swapaxes(0, 1)
         return a.reshape(count, shards * size, -1)
 
-    rows, weights = cut(A), cut(s)[:, :, 0]
-    columns = jax.lax.optimization_barrier(rows.swapaxes(1, 2))
-
     def sums(C: Array) -> tuple[Array, Array]:
-        k = C.shape[0]
+        squares = jnp.sum(C * C, axis=1)[:, None]
+        labels = jax.lax.map(lambda tile: _lowest(squares - 2 * matmul(C, tile)), columns)
 
-        def add(total: tuple, tile: tuple) -> tuple[tuple, None]:
-            of_rows, of_columns, s = tile
-            labels = _lowest(jnp.sum(C * C, axis=1)[:, None] - 2 * matmul(C, of_columns))
-            return jax.tree.map(jnp.add, total, _sums(of_rows, s, labels, k)), None
+        def add(labels: Array, rows: Array) -> Array:
+            total = jnp.zeros((k, d + 1), C.dtype)
+            return total.at[labels].add(rows, mode="promise_in_bounds")
 
-        none = jnp.zeros(k, C.dtype), jnp.zeros_like(C)
-        return jax.lax.scan(add, none, (rows, columns, weights))[0]
+        if n <= AT_ONCE:
+            total = add(labels.reshape(-1), rows.reshape(-1, d + 1))
+        else:
+            total = jnp.sum(jax.lax.map(lambda part: add(*part), (labels, rows)), axis=0)
+        return total[:, d], total[:, :d]
 
+    size = max(1, min(n, TILE // max(d, k)) // shards)
+    columns = cut(A, size).swapaxes(1, 2)
+    rows = cut(jnp.concatenate([s[:, None] * A, s[:, None]], axis=1), size)
+    columns, rows = jax.lax.optimization_barrier((columns, rows))
     return sums
 
 
 def step(A: Rows, s: Column, C: Float[Array, "k d"], sums: Callable | None = None) -> Step:
     """One step of Lloyd's algorithm, in one pass over the rows; sums: by a prepared layout."""
-    mass, first = (sums or _in_one(A, s))(C)
+    mass, first = (sums or _in_one(A, s, C.shape[0]))(C)
     rare = (mass == 0).any() | crowded(C)
     mass, moved = jax.lax.cond(
         any_lane(rare), _carefully, lambda *_: (mass, _means(mass, first, C)), A, s, C
@@ -220,7 +225,7 @@ def minimize(
     """
 
     def run(prepare: Callable, A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar) -> tuple:
-        sums = prepare(A, s)
+        sums = prepare(A, s, C.shape[0])
         unknown = jnp.asarray(jnp.inf, A.dtype)
         start = Step(C, jnp.zeros(C.shape[0], A.dtype), C, unknown), unknown
 

@@ -408,7 +408,8 @@ def test_no_array_of_rows_times_clusters_times_features():
     assert not re.search(r"tensor<(64x3x5|64x5x3|3x64x5)xf64>", text)
 
 
-def test_blocks_of_many_rows():
+def test_blocks_of_many_rows(monkeypatch):
+    monkeypatch.setattr(_lloyd, "TILE", 50_000)
     X, s = data(10_007, 20, dtype="float32")
     C = jnp.asarray(X[:4])
     at = jitted_step(jnp.asarray(X), jnp.asarray(s), C)
@@ -417,10 +418,12 @@ def test_blocks_of_many_rows():
     want = [np.average(rows, axis=0, weights=weights) for rows, weights in groups]
     np.testing.assert_allclose(at.moved, want, rtol=0, atol=1e-4)
     np.testing.assert_allclose(at.mass, np.bincount(labels, s, 4), rtol=1e-5)
-    for n in (10_007, 9_600):  # in tiles, with and without rows left over
-        got = _lloyd._in_tiles(jnp.asarray(X[:n]), jnp.asarray(s[:n]))(C)
+    # in tiles, with and without rows left over, and added in one scatter or in several
+    for n, most in ((10_007, 2**20), (9_600, 2**20), (10_007, 5_000)):
+        monkeypatch.setattr(_lloyd, "AT_ONCE", most)
+        got = _lloyd._in_tiles(jnp.asarray(X[:n]), jnp.asarray(s[:n]), len(C))(C)
         for a, b in zip(
-            got, _lloyd._in_one(jnp.asarray(X[:n]), jnp.asarray(s[:n]))(C), strict=True
+            got, _lloyd._in_one(jnp.asarray(X[:n]), jnp.asarray(s[:n]), len(C))(C), strict=True
         ):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-2)
 
