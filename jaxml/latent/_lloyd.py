@@ -136,8 +136,9 @@ def _in_tiles(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Arra
     """The same, from rows laid out once so that a step only reads what is in order.
 
     Products want the columns of a tile; sums add rows, weighted and with their weight beside them,
-    in one scatter of all, which is faster than parts, until float32 could not count them. Tiles are cut inside shards, so that rows
-    split over devices stay where they are. Rows that fill the last tile have weight 0.
+    in one scatter of all, which is faster than parts, until float32 could not count them. Tiles are
+    cut inside shards, so that rows split over devices stay where they are. Rows that fill the last
+    tile have weight 0.
     """
     n, d = A.shape
     shards = math.gcd(n, SHARDS)
