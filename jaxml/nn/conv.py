@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._typing import Array, Float, Key
 from jaxml.nn import initializers
-from jaxml.nn._tensor import tensor
+from jaxml.nn._tensor import along_last, tensor
 
 __all__ = ["Params", "apply", "init"]
 
@@ -118,8 +118,7 @@ def apply(
     y = _convolved(x, kernel.astype(x.dtype), stride, pads, dilation, groups)
     if params.bias is None:
         return y
-    bias = tensor("params.bias", params.bias, c_out, dtype=x.dtype)
-    return y + bias[None, None, None, :]
+    return y + along_last(tensor("params.bias", params.bias, c_out), y)
 
 
 def _pair(name: str, value: Any) -> Pair:
