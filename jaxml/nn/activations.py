@@ -26,7 +26,7 @@ Axes = int | tuple[int, ...]
 
 
 def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return 1 / (1 + e^-z); derivative sigmoid(z) sigmoid(-z), exact in both tails, <= 1/4."""
+    """1 / (1 + e^-z); derivative sigmoid(z) sigmoid(-z) <= 1/4, exact in both tails."""
     return _sigmoid(tensor("z", z, "..."))
 
 
@@ -44,7 +44,7 @@ def _(primals: tuple, tangents: tuple) -> tuple:
 
 
 def tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return tanh(z); derivative 1 - tanh(z)^2."""
+    """Hyperbolic tangent; derivative 1 - tanh(z)^2."""
     return jnp.tanh(tensor("z", z, "..."))
 
 

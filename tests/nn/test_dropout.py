@@ -96,7 +96,9 @@ def test_a_key_decides_the_mask(key):
     x = jnp.ones((4, 64))
     one, two = (dropout.apply(x, rate=0.5, key=key) for _ in range(2))
     np.testing.assert_array_equal(one, two)
-    np.testing.assert_array_equal(jax.jit(lambda x, k: dropout.apply(x, rate=0.5, key=k))(x, key), one)
+    np.testing.assert_array_equal(
+        jax.jit(lambda x, k: dropout.apply(x, rate=0.5, key=k))(x, key), one
+    )
     other = dropout.apply(x, rate=0.5, key=jax.random.fold_in(key, 1))
     assert 0.3 < (np.asarray(one) != np.asarray(other)).mean() < 0.7
     # A key for each example: its mask does not depend on its place in the batch.

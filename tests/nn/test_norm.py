@@ -18,7 +18,9 @@ DTYPES = [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64]
 def drawn(rng, d=3):
     """Parameters and a state that are not the initial ones."""
     params = batch_norm.Params(*(jnp.asarray(rng.uniform(0.5, 2.0, d)) for _ in range(2)))
-    return params, batch_norm.State(jnp.asarray(rng.standard_normal(d)), jnp.asarray(rng.uniform(0.5, 2, d)))
+    return params, batch_norm.State(
+        jnp.asarray(rng.standard_normal(d)), jnp.asarray(rng.uniform(0.5, 2, d))
+    )
 
 
 def by_numpy(params, state, x, *, training, momentum, eps, unbiased=True):
@@ -58,7 +60,10 @@ def test_pytorch_agrees(dtype, seed, shape, training, momentum, eps):
     params, state = jax.tree.map(lambda v: v.astype(dtype), drawn(rng))
     x, g = (jnp.asarray(rng.standard_normal(shape), dtype) for _ in range(2))
     first = lambda a: torch.tensor(np.moveaxis(np.asarray(a), -1, 1).copy())  # channels second
-    t, scale, bias = first(x).requires_grad_(), *(torch.tensor(np.asarray(v)).requires_grad_() for v in params)
+    t, scale, bias = (
+        first(x).requires_grad_(),
+        *(torch.tensor(np.asarray(v)).requires_grad_() for v in params),
+    )
     mean, variance = (torch.tensor(np.array(v)) for v in state)
     want = torch.nn.functional.batch_norm(
         t, mean, variance, scale, bias, training=training, momentum=momentum, eps=eps
@@ -85,14 +90,18 @@ def test_flax_agrees(rng):
     """Flax's decay and its biased variance, carried over three batches."""
     linen = pytest.importorskip("flax.linen", reason="flax is not installed")
     params, state = drawn(rng)
-    module = linen.BatchNorm(use_running_average=False, momentum=0.97, epsilon=1e-3, use_fast_variance=False)
+    module = linen.BatchNorm(
+        use_running_average=False, momentum=0.97, epsilon=1e-3, use_fast_variance=False
+    )
     stats = {"mean": state.mean, "var": state.variance}
     for k in range(3):
         x = jnp.asarray(rng.standard_normal((5, 2, 3)) + k)
         variables = {"params": params._asdict(), "batch_stats": stats}
         want, new = module.apply(variables, x, mutable=["batch_stats"])
         stats = new["batch_stats"]
-        y, state = batch_norm.apply(params, state, x, training=True, momentum=0.97, eps=1e-3, unbiased=False)
+        y, state = batch_norm.apply(
+            params, state, x, training=True, momentum=0.97, eps=1e-3, unbiased=False
+        )
         np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(state.mean, stats["mean"], rtol=1e-12)
         np.testing.assert_allclose(state.variance, stats["var"], rtol=1e-12)
@@ -207,7 +216,12 @@ def test_pytorch_layer_norm_agrees(rng):
     ours = partial(layer_norm.apply, eps=1e-3)
     y, back = jax.vjp(ours, layer_norm.Params(*params), jnp.asarray(x))
     grads, dx = back(jnp.asarray(g))
-    for got, theirs in ((y, want.detach()), (dx, t.grad), (grads.scale, scale.grad), (grads.bias, bias.grad)):
+    for got, theirs in (
+        (y, want.detach()),
+        (dx, t.grad),
+        (grads.scale, scale.grad),
+        (grads.bias, bias.grad),
+    ):
         np.testing.assert_allclose(got, theirs.numpy(), rtol=1e-11, atol=1e-12)
 
 
@@ -236,7 +250,9 @@ def test_transformations_agree(rng):
     plain = [f(row) for row in x]
     many = jax.vmap(f)(x)
     for i, (y, new) in enumerate(plain):
-        for got, want in zip((many[0][i], many[1].mean[i], many[1].variance[i]), (y, *new), strict=True):
+        for got, want in zip(
+            (many[0][i], many[1].mean[i], many[1].variance[i]), (y, *new), strict=True
+        ):
             np.testing.assert_allclose(got, want, rtol=1e-13, atol=1e-13)
     jitted = jax.jit(f)(x[0])
     np.testing.assert_allclose(jitted[0], plain[0][0], rtol=1e-14, atol=1e-14)

@@ -33,7 +33,7 @@ def relu(z: Entries) -> Entries:
 
 
 def gelu_value(z: Entries) -> Entries:
-    """Z Phi(z) with Phi(z) = (1 + erf(z / sqrt 2)) / 2."""
+    """Return z Phi(z) with Phi(z) = (1 + erf(z / sqrt 2)) / 2."""
     return 0.5 * z * (1.0 + erf(z / math.sqrt(2.0)))
 
 
