@@ -26,7 +26,7 @@ Axes = int | tuple[int, ...]
 
 
 def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """1 / (1 + e^-z); derivative sigmoid(z) sigmoid(-z) <= 1/4, exact in both tails."""
+    """The logistic function; derivative sigmoid(z) sigmoid(-z) <= 1/4, exact in both tails."""
     return _sigmoid(tensor("z", z, "..."))
 
 
@@ -49,7 +49,7 @@ def tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def relu(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return max(0, z); derivative 1 for z > 0, else 0, at 0 as well."""
+    """The positive part; derivative 1 for z > 0, else 0, at 0 as well."""
     return _relu(tensor("z", z, "..."))
 
 

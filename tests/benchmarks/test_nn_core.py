@@ -1,4 +1,4 @@
-"""Jobs of batch norm and dropout: both sides solve one problem, and the judge tells right from wrong."""
+"""Batch norm and dropout: both sides solve one problem, and the judge tells right from wrong."""
 
 import jax
 import numpy as np

@@ -22,13 +22,13 @@ def sigmoid(z: Entries) -> Entries:
 
 
 def tanh(z: Entries) -> Entries:
-    """d/dz tanh(z)."""
+    """d/dz of the hyperbolic tangent."""
     # (sinh/cosh)' = (cosh^2 - sinh^2) / cosh^2
     return 1.0 / jnp.cosh(z) ** 2
 
 
 def relu(z: Entries) -> Entries:
-    """d/dz max(0, z), the subgradient 0 at 0."""
+    """d/dz of the positive part, the subgradient 0 at 0."""
     return jnp.where(z > 0, 1.0, 0.0).astype(z.dtype)
 
 
