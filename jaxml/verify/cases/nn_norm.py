@@ -211,7 +211,8 @@ CASES = (
          _sums, _zeros, BATCH, NULL, "y does not see x + c and x c"),
     *(Case(f"nn.norm.batch_norm/state, {name}", TOPIC, "identity",
            partial(_after_three, unbiased=unbiased),
-           partial(_after_three_by_hand, unbiased=unbiased), BATCH, ROUNDING, "Ioffe, Szegedy (2015), Algorithm 2",
+           partial(_after_three_by_hand, unbiased=unbiased), BATCH, ROUNDING,
+           "Ioffe, Szegedy (2015), Algorithm 2",
            mutants=(partial(_after_three_by_hand, unbiased=not unbiased),))
       for name, unbiased in (("unbiased", True), ("biased", False))),
     Case("nn.norm.batch_norm/gradient through the state", TOPIC, "gradient",
