@@ -39,8 +39,8 @@ from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
-    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn", "optim",
-    "penalties", "svm",
+    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn",
+    "optim", "penalties", "svm",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._typing import Array, Float, Key
-from jaxml.nn._tensor import tensor
+from jaxml.nn._tensor import statistics_dtype, tensor
 
 __all__ = ["apply", "realized_rate"]
 
@@ -90,7 +90,9 @@ def _threshold(rate: float) -> tuple[int, int]:
 @partial(jax.jit, static_argnames=("bits", "threshold"))
 def _apply(x: Array, key: Key, *, bits: int, threshold: int) -> Array:
     keep = _integers(key, x.shape, bits) >= threshold
-    return jnp.where(keep, x * (2**bits / (2**bits - threshold)), 0)
+    # In 16 bits the scale would be rounded before it multiplies: E y = (1 + 2^-9) x.
+    grown = x.astype(statistics_dtype(x.dtype)) * (2**bits / (2**bits - threshold))
+    return jnp.where(keep, grown, 0).astype(x.dtype)
 
 
 def _integers(key: Key, shape: tuple[int, ...], bits: int) -> Array:
@@ -99,8 +101,10 @@ def _integers(key: Key, shape: tuple[int, ...], bits: int) -> Array:
     A generator asked for fewer bits throws the rest of each word away; here none is.
     """
     *rows, d = shape or (1,)
-    words = jax.random.bits(key, (*rows, math.ceil(d * bits / WORD)), jnp.uint32)
+    count = math.ceil(d * bits / WORD)
+    words = jax.random.bits(key, (*rows, count), jnp.uint32)
     if bits < WORD:
         kind: Any = jnp.dtype(f"uint{bits}")
-        words = jax.lax.bitcast_convert_type(words, kind).reshape(*rows, -1)[..., :d]
+        cut = jax.lax.bitcast_convert_type(words, kind)
+        words = cut.reshape(*rows, count * (WORD // bits))[..., :d]
     return words.reshape(shape)
