@@ -159,9 +159,7 @@ def _pads(padding: Any, image: Pair, window: Pair, stride: Pair, dilation: Pair)
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4, 5))
-def _convolved(
-    x: Images, W: Array, stride: Pair, pads: Pads, dilation: Pair, groups: int
-) -> Array:
+def _convolved(x: Images, W: Array, stride: Pair, pads: Pads, dilation: Pair, groups: int) -> Array:
     if W.shape[:2] == (1, 1) and groups == 1:
         return jnp.matmul(_padded(x, pads)[:, :: stride[0], :: stride[1]], W[0, 0])
     return jax.lax.conv_general_dilated(

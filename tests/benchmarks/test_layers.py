@@ -40,9 +40,11 @@ def test_jaxml_is_right_and_the_judge_sees_a_wrong_leaf(job, dtype, gradient):
         problem.gap(leaves[:-1] if gradient else [leaves[0][:1]])
     n_bytes, flops = problem.work(0)
     assert n_bytes >= 2 * problem.arrays[1].nbytes
-    assert flops == (3 if gradient else 1) * JOBS[job].build(
-        np.random.default_rng(2), dtype, **SIZES[job]
-    ).work(0)[1]
+    assert (
+        flops
+        == (3 if gradient else 1)
+        * JOBS[job].build(np.random.default_rng(2), dtype, **SIZES[job]).work(0)[1]
+    )
 
 
 @pytest.mark.parametrize("gradient", [False, True])

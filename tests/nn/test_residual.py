@@ -60,12 +60,12 @@ def _torch_block(torch, params, state, x, strides, *, preactivation, training):
     if params.projection is not None:
         W = leaf(params.projection.conv.kernel, (3, 2, 0, 1))
         last = params.projection.norm and tuple(map(leaf, params.projection.norm))
-    h = images = torch.tensor(np.array(x).transpose(0, 3, 1, 2).copy(), requires_grad=True)
+    first = h = images = torch.tensor(np.array(x).transpose(0, 3, 1, 2).copy(), requires_grad=True)
     count = len(kernels)
     for k in range(count):
         if preactivation:
             h = functional.relu(normed(h, norms[k], moments[k]))
-            first = h if k == 0 else first
+            first = first if k else h
             h = convolved(k, h)
         else:
             h = normed(convolved(k, h), norms[k], moments[k])
@@ -84,7 +84,7 @@ def _torch_block(torch, params, state, x, strides, *, preactivation, training):
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_values_gradients_and_moments_against_pytorch(key, rng, block, training):
     torch = pytest.importorskip("torch", reason="PyTorch is in the extra bench")
-    kind, c_in, c_out, stride, preactivation = block
+    kind, c_in, _, stride, preactivation = block
     params, state = _block(key, rng, *block)
     x = _images(rng, 2, 5, 6, c_in)
     strides = (stride, 1) if kind == "basic" else (1, stride, 1)
@@ -94,21 +94,19 @@ def test_values_gradients_and_moments_against_pytorch(key, rng, block, training)
     theirs.backward(torch.tensor(g))
 
     def f(params, x):
-        return KINDS[kind].apply(
-            params, state, x, stride=stride, momentum=0.8, eps=1e-3, **options
-        )
+        return KINDS[kind].apply(params, state, x, stride=stride, momentum=0.8, eps=1e-3, **options)
 
     y, pull, new = jax.vjp(f, params, x, has_aux=True)
     grads = pull(jnp.asarray(g.transpose(0, 2, 3, 1)))
 
-    def ours(t):
-        t = t.detach().numpy()
-        if t.ndim == 4:
-            is_image = t.shape[0] == 2 and t.shape[2:] in ((5, 6), theirs.shape[2:])
-            return t.transpose(0, 2, 3, 1) if is_image else t.transpose(2, 3, 1, 0)
-        return t
+    def kernel(t):
+        return t.numpy().transpose(2, 3, 1, 0) if t.ndim == 4 else t.numpy()
 
-    want = [ours(theirs), *(ours(leaf.grad) for leaf in leaves)]
+    def images(t):
+        return t.detach().numpy().transpose(0, 2, 3, 1)
+
+    *of_params, of_x = [leaf.grad for leaf in leaves]
+    want = [images(theirs), *map(kernel, of_params), images(of_x)]
     for a, b in zip([y, *jax.tree.leaves(grads)], want, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-11 * max(np.abs(b).max(), 1.0))
     moments = [v.numpy() for pair in buffers for v in pair]
@@ -135,6 +133,7 @@ def test_the_gradient_of_a_block_holds_the_identity(key, rng):
         return basic.apply(params, state, x, training=True, preactivation=True)[0].ravel()
 
     J = jax.jacrev(H)(x).reshape(18, 18)
+
     # F from its parts, each written out here
     def F(x):
         h = x
@@ -157,9 +156,7 @@ def test_network_learns_and_its_state_moves(key, rng, preactivation):
     x = jnp.asarray(rng.standard_normal((24, 8, 8, 1)) + y[:, None, None, None], jnp.float32)
 
     def loss(params, state):
-        logits, state = resnet.apply(
-            params, state, x, training=True, preactivation=preactivation
-        )
+        logits, state = resnet.apply(params, state, x, training=True, preactivation=preactivation)
         return -jax.nn.log_softmax(logits)[jnp.arange(24), y].mean(), state
 
     @jax.jit
@@ -226,9 +223,7 @@ def test_a_batch_spread_over_an_axis_is_one_batch(key, rng):
 
     y, spread = jax.vmap(shard, axis_name="devices")(x.reshape(2, 2, 5, 4, 3))
     np.testing.assert_allclose(y.reshape(whole.shape), whole, rtol=1e-11, atol=1e-11)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-12), spread, moments
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-12), spread, moments)
 
 
 def test_one_image_of_one_pixel(key):
@@ -241,7 +236,7 @@ def test_one_image_of_one_pixel(key):
 
 def test_errors_say_what_was_expected(key):
     x = jnp.ones((2, 4, 4, 3))
-    with pytest.raises(ValueError, match="c_out must be a multiple of 4.*: got 6"):
+    with pytest.raises(ValueError, match=r"c_out must be a multiple of 4.*: got 6"):
         bottleneck.init(key=key, c_in=3, c_out=6)
     params, state = basic.init(key=key, c_in=3, c_out=3)
     with pytest.raises(ValueError, match="skip is the identity has stride 1: got 2"):

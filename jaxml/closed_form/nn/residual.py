@@ -1,7 +1,7 @@
 """A residual block by hand, in training. Letters as in jaxml.nn.residual._block; r = relu.
 
-    post    h_1 = x,  c_k = C_k h_k,  z_k = N_k c_k,  h_(k+1) = r(z_k);   H = z_m + skip x,  y = r(H)
-    pre     h_1 = x,  z_k = N_k h_k,  a_k = r(z_k),   h_(k+1) = C_k a_k;  y = h_(m+1) + skip
+    post   h_1 = x,  c_k = C_k h_k,  z_k = N_k c_k,  h_(k+1) = r(z_k);   H = z_m + skip,  y = r(H)
+    pre    h_1 = x,  z_k = N_k h_k,  a_k = r(z_k),   h_(k+1) = C_k a_k;  y = h_(m+1) + skip
 
 Both kinds of block, basic (m = 2) and bottleneck (m = 3), are this with other windows.
 """

@@ -1,4 +1,4 @@
-"""Convolution: both gradients for every stride, padding, dilation and groups; one pixel = a matrix."""
+"""Convolution: gradients for every stride, padding, dilation and groups; one pixel = a matrix."""
 
 from functools import partial
 from typing import Any
@@ -39,7 +39,9 @@ def _seen(at: Any, g: Array, **options: Any) -> Array:
 
 
 def _backward(at: Any, g: Array, **options: Any) -> Any:
-    options = {name: _pair(v) if name in ("stride", "dilation") else v for name, v in options.items()}
+    options = {
+        name: _pair(v) if name in ("stride", "dilation") else v for name, v in options.items()
+    }
     params, x = hand.backward(*at, g, **options)
     return conv.Params(*params), x
 
@@ -74,7 +76,9 @@ def _matrix(params: conv.Params, x: Array) -> Array:
 
 def _each_pixel(params: conv.Params, x: Array) -> Array:
     """The matrix of a pixel, W[0, 0]', written as a map of its channels."""
-    pixel = jax.vmap(jax.vmap(jax.vmap(jax.jacfwd(lambda c: conv.apply(params, c[None, None, None])[0, 0, 0]))))
+    pixel = jax.vmap(
+        jax.vmap(jax.vmap(jax.jacfwd(lambda c: conv.apply(params, c[None, None, None])[0, 0, 0])))
+    )
     return pixel(x)
 
 

@@ -1,4 +1,4 @@
-"""Residual blocks: the full backward pass, the identity in it, and what depth does to a gradient."""
+"""Residual blocks: the full backward pass, the identity in it, and a gradient against depth."""
 
 from functools import partial
 from typing import Any
@@ -171,7 +171,7 @@ def _plain_and_residual(x: Array, W: Array, g: Array) -> tuple[Array, Array]:
 
 
 def _bounds(x: Array, W: Array, g: Array, *, plain: float, skip: float) -> tuple[Array, Array]:
-    # ||F_k'|| <= a: a gradient shrinks to a^L at least; with a skip ||(F_k' + I)'g|| >= (1 - a)||g||
+    # ||F_k'|| <= a: a gradient shrinks to a^L; with a skip ||(F_k' + I)'g|| >= (1 - a) ||g||
     del x, W
     size = jnp.sqrt((g**2).sum())
     return plain**LAYERS * size, -(skip**LAYERS) * size
