@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxml.nn.norm import batch_norm, layer_norm
+from jaxml.nn.norm import _moments, batch_norm, layer_norm
 from tests import processes
 
 DTYPES = [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64]
@@ -185,6 +185,25 @@ def test_digits_far_from_zero(rng):
     np.testing.assert_allclose(y, np.sqrt(1.5) * np.array([-1, 0, 1]), atol=1e-5)
 
 
+@pytest.mark.parametrize("n", [9600, 5003])
+def test_many_rows(n, rng):
+    """Rows enough to be cut into blocks, or a prime number of them; sampled rows that are unlike."""
+    for offset in (0.0, 1450.0):
+        x = (offset + rng.standard_normal((n, 8))).astype(np.float32)
+        x[:: _moments.STRIDE] += 30.0
+        z, g = x.astype(float), rng.standard_normal((n, 8))
+        params, state = batch_norm.init(8)
+        y, back, new = jax.vjp(
+            lambda x, p=params, s=state: batch_norm.apply(p, s, x, training=True), x, has_aux=True
+        )
+        want = (z - z.mean(0)) / np.sqrt(z.var(0) + 1e-5)
+        np.testing.assert_allclose(y, want, rtol=2e-6, atol=2e-6)
+        np.testing.assert_allclose(new.mean, 0.1 * z.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(new.variance, 0.9 + 0.1 * z.var(0, ddof=1), rtol=1e-6)
+        dx = (g - g.mean(0) - want * (g * want).mean(0)) / np.sqrt(z.var(0) + 1e-5)
+        np.testing.assert_allclose(back(jnp.asarray(g, jnp.float32))[0], dx, atol=2e-6)
+
+
 def test_constant_rows_and_channels():
     for value in (0.0, 7.3, -1e6):
         x = jnp.full((4, 3), value, jnp.float32)
@@ -277,7 +296,6 @@ from jaxml.nn.norm import batch_norm
 mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
 rng = np.random.default_rng(0)
 params, state = batch_norm.init(3, dtype=jnp.float64)
-x, g = (jnp.asarray(rng.standard_normal((8, 3))) for _ in range(2))
 
 @partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("rows")), out_specs=(P("rows"), P()))
 def sharded(params, x):
@@ -286,17 +304,21 @@ def sharded(params, x):
 def whole(params, x):
     return batch_norm.apply(params, state, x, training=True)
 
-for f in (sharded, jax.jit(sharded)):
+for n in (8, 19200):  # the second is cut into blocks
+    x, g = (jnp.asarray(rng.standard_normal((n, 3))) for _ in range(2))
+    f = jax.jit(sharded)
     (y, new), back = jax.vjp(f, params, x)
     (want, kept), expected = jax.vjp(whole, params, x)
     zero = jax.tree.map(jnp.ones_like, new)
     ours, theirs = (y, new, back((g, zero))), (want, kept, expected((g, zero)))
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
-# Rows sharded under Auto axes need no name at all.
-placed = jax.device_put(x, jax.sharding.NamedSharding(mesh, P("rows")))
-for a, b in zip(jax.tree.leaves(jax.jit(whole)(params, placed)), jax.tree.leaves(whole(params, x))):
-    np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+    # Rows sharded under Auto axes need no name at all, and stay where they are.
+    placed = jax.device_put(x, jax.sharding.NamedSharding(mesh, P("rows")))
+    call = jax.jit(whole).lower(params, placed).compile()
+    assert "all-gather" not in call.as_text() and "all-to-all" not in call.as_text()
+    for a, b in zip(jax.tree.leaves(call(params, placed)), jax.tree.leaves((want, kept))):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
 print("equal")
 """
 
