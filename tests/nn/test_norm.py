@@ -187,7 +187,7 @@ def test_digits_far_from_zero(rng):
 
 @pytest.mark.parametrize("n", [9600, 5003])
 def test_many_rows(n, rng):
-    """Rows enough to be cut into blocks, or a prime number of them; sampled rows that are unlike."""
+    """Rows enough for several blocks, or a prime number of them; sampled rows that are unlike."""
     for offset in (0.0, 1450.0):
         x = (offset + rng.standard_normal((n, 8))).astype(np.float32)
         x[:: _moments.STRIDE] += 30.0
