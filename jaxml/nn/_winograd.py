@@ -47,14 +47,12 @@ def convolved(x: Images, W: Float[Array, "3 3 c o"], pads: Pads) -> Images:
 
 
 def _transformed_kernel(W: Array) -> list[list[Array]]:
-    """G W G', with G = [1 0 0; 1/2 1/2 1/2; 1/2 -1/2 1/2; 0 0 1], each entry a matrix (c, o)."""
-
-    def by_G(w: list[Array]) -> list[Array]:
-        even, odd = 0.5 * (w[0] + w[2]), 0.5 * w[1]
-        return [w[0], even + odd, even - odd, w[2]]
-
-    columns = [by_G([W[p, q] for p in range(3)]) for q in range(3)]
-    return [by_G([column[i] for column in columns]) for i in range(4)]
+    """G W G', each of its entries a matrix (c, o)."""
+    G = jnp.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], W.dtype) / 2
+    U = jnp.einsum("ip,kq,pqco->ikco", G, G, W, precision=jax.lax.Precision.HIGHEST)
+    # split, whose transpose is one concatenation; that of indexing is a sum of 16 arrays
+    U = jax.lax.split(U.reshape(16, *W.shape[2:]), (1,) * 16)
+    return [[u[0] for u in U[4 * i : 4 * i + 4]] for i in range(4)]
 
 
 def _tiles(U: list[list[Array]], X: Images) -> Images:
@@ -63,7 +61,7 @@ def _tiles(U: list[list[Array]], X: Images) -> Images:
     # Rows 2 t + j of tile t, for j = 0 .. 3, are rows j % 2 of the pairs t + j // 2.
     pairs = X.reshape(n, rows // 2, 2, columns, c)
     above = _by_B([pairs[:, a : rows // 2 - 1 + a, b] for a, b in AT])
-    V = []
+    V: list[list[Array]] = []
     for row in above:
         pairs = row.reshape(n, rows // 2 - 1, columns // 2, 2, c)
         V.append(_by_B([pairs[:, :, a : columns // 2 - 1 + a, b] for a, b in AT]))

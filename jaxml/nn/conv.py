@@ -10,9 +10,9 @@ Sizes: i runs over (h + padding - d (r - 1) - 1) // s + 1 rows, which must be at
 PyTorch's padding=p is ((p, p), (p, p)), which differs for a stride above 1).
 
 A window of one pixel is a product of each pixel's channels with a matrix. On a CPU a window of 3x3
-with stride and dilation 1, from 16 channels on and in float32 or float64, is taken as 16 products
-for 4 results (see _winograd): there a NaN or inf can spoil neighbors of the results that see it.
-Elsewhere each result is a sum over its window alone.
+with stride and dilation 1 is taken as 16 products for 4 results (see _winograd) where that is the
+faster, in float32 and float64 and for many pixels and channels: there a NaN or inf can spoil
+neighbors of the results that see it. Elsewhere each result is a sum over its window alone.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ __all__ = ["Params", "apply", "init"]
 Pair = tuple[int, int]
 Pads = tuple[Pair, Pair]
 Images = Float[Array, "n h w c"]
-CHANNELS = 16  # in and out, from which on a CPU is faster with fewer products
+WORK = 2e8  # multiplications and additions from which on a CPU fewer of them are faster
 
 
 class Params(NamedTuple):
@@ -175,9 +175,9 @@ def _convolved(
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )  # fmt: skip
 
-    plain = (stride, dilation, groups) == ((1, 1), (1, 1), 1)
-    large = min(W.shape[2:]) >= CHANNELS and 0 not in x.shape
-    if not (plain and large and W.shape[:2] == (3, 3) and x.dtype.itemsize >= 4):
+    plain = (W.shape[:2], stride, dilation, groups) == ((3, 3), (1, 1), (1, 1), 1)
+    large = min(W.shape[2:]) >= 32 and 2 * x.size * W.size / W.shape[2] >= WORK
+    if not (plain and large and x.dtype.itemsize >= 4):
         return whole(x, W)
     return jax.lax.platform_dependent(
         x, W, cpu=lambda x, W: _winograd.convolved(x, W, pads), default=whole

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxml.nn import conv
+from jaxml.nn import _winograd, conv
 from tests import tolerances
 
 ROUNDING = {"float64": 1e-12, "float32": 2e-5, "bfloat16": 2e-2, "float16": 4e-3}
@@ -153,11 +153,28 @@ def test_other_dtypes_stay_and_agree(rng, dtype, window):
         assert gap <= ROUNDING[dtype] * np.abs(b).max()
 
 
-@pytest.mark.parametrize("size", [(32, 32), (13, 9)])
-def test_float32_of_a_real_size(rng, size):
-    """Sizes at which a CPU takes its own way: all of value and gradients to float32's rounding."""
-    params, x, options = _draw(rng, 2, *size, 32, 24, (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-    g = rng.standard_normal((2, *size, 24))
+@pytest.mark.parametrize("pads", [((1, 1), (1, 1)), ((0, 2), (0, 0))], ids=str)
+@pytest.mark.parametrize("shape", [(70, 8, 9), (2, 3, 4), (1, 65, 67)], ids=str)
+def test_tiles_against_the_definition(rng, shape, pads):
+    """The way of a CPU for large images: blocks of images, one block, odd sizes, other pads."""
+    params, x, options = _draw(rng, *shape, 2, 3, (3, 3), (1, 1), pads, (1, 1), 1)
+    params, x = jax.tree.map(jnp.asarray, (params, x))
+    y, dW, _, dx = _with_gradients(
+        params, x, g := rng.standard_normal(conv.apply(params, x, **options).shape), options
+    )
+    tiles, pull = jax.vjp(lambda W, x: _winograd.convolved(x, W, pads), params.kernel, x)
+    for a, b in zip(
+        (tiles, *pull(jnp.asarray(g))), (y - params.bias[None, None, None], dW, dx), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
+
+
+def test_float32_of_a_real_size(rng):
+    """A size at which a CPU takes its own way: value and gradients to float32's rounding."""
+    options = {"padding": "SAME"}
+    params, x, _ = _draw(rng, 4, 31, 32, 64, 48, (3, 3), *[None] * 3, 1)
+    assert conv.WORK < 18 * 4 * 31 * 32 * 64 * 48
+    g = rng.standard_normal((4, 31, 32, 48))
     want = _with_gradients(params, x, g, options)
     single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (params, x))
     got = _with_gradients(*single, g, options)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxml._typing import Array
 from jaxml.closed_form.nn import conv as hand
-from jaxml.nn import conv
+from jaxml.nn import _winograd, conv
 from jaxml.verify.case import ROUNDING, Case, Point, point
 from jaxml.verify.domains import Domain, Generator, vector
 
@@ -48,6 +48,16 @@ def _backward(at: Any, g: Array, **options: Any) -> Any:
 
 def _pair(v: Any) -> tuple[int, int]:
     return (v, v) if isinstance(v, int) else v
+
+
+def _tiled(rng: Generator, *shape: int) -> Point:
+    return _with_cotangent(rng, *shape, padding=FRAME)
+
+
+def _seen_by_tiles(at: Any, g: Array) -> Array:
+    """L = <g, y>, the way that a CPU takes for large images."""
+    (W, b), x = at
+    return (g * (_winograd.convolved(x, W, FRAME) + b[None, None, None, :])).sum()
 
 
 def _unturned(at: Any, g: Array, **options: Any) -> Any:
@@ -107,10 +117,13 @@ CASES = (
          Domain(partial(_drawn, groups=2), ((2, 5, 4, 3, 2, 2, 4),)), ROUNDING, REF),
     _gradient("same", (2, 4, 3, 3, 2, 2, 2), (1, 1, 2, 3, 3, 1, 2)),
     _gradient("same-strided", (2, 4, 5, 3, 2, 2, 2), (1, 6, 2, 3, 3, 1, 1), stride=(2, 3)),
-    _gradient("valid", (2, 4, 4, 3, 2, 1, 2), (1, 3, 3, 3, 3, 2, 1), padding="VALID", stride=(1, 2)),
+    _gradient("valid", (2, 4, 4, 3, 2, 1, 2), (1, 3, 3, 3, 3, 2, 1), padding="VALID"),
     _gradient("dilated", (1, 4, 5, 2, 3, 2, 2), padding=FRAME, dilation=(3, 2)),
     _gradient("grouped", (2, 4, 3, 3, 2, 1, 4), (1, 3, 3, 2, 2, 2, 2), groups=2, stride=2),
-    _gradient("all", (1, 5, 4, 2, 3, 1, 4), groups=2, stride=(2, 1), padding=FRAME, dilation=(2, 1)),
+    _gradient("all", (1, 5, 4, 2, 3, 1, 4), padding=FRAME, groups=2, stride=(2, 1), dilation=(2, 1)),
+    Case("nn.conv/gradient-by-tiles", TOPIC, "identity", jax.grad(_seen_by_tiles),
+         partial(_backward, padding=FRAME), Domain(_tiled, ((2, 3, 4, 3, 3, 2, 2),)), ROUNDING,
+         "Lavin, Gray (2016), eq. (8): the same sums in another order"),
 )  # fmt: skip
 SPECIAL = (
     Case("nn.conv/window-larger-than-image", TOPIC, "identity", conv.apply, hand.apply,
