@@ -5,6 +5,19 @@ of its input, to which the parameters are cast, and takes sums over many terms (
 in float32 at least. Matrix products follow JAX's default precision.
 """
 
-from jaxml.nn import activations, conv, dense, dropout, initializers, norm
+from jaxml.nn import (
+    activations,
+    attention,
+    conv,
+    dense,
+    dropout,
+    initializers,
+    norm,
+    positional,
+    transformer,
+)
 
-__all__ = ["activations", "conv", "dense", "dropout", "initializers", "norm"]
+__all__ = [
+    "activations", "attention", "conv", "dense", "dropout", "initializers", "norm", "positional",
+    "transformer",
+]  # fmt: skip
