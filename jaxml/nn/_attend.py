@@ -27,7 +27,7 @@ from jaxml._typing import Array, Bool, Float
 
 __all__ = ["Plan", "attend", "outputs", "plan"]
 
-CPU, ACCELERATOR = 2**17, 2**28  # scores in a block: half a megabyte in float32, and a gigabyte
+CPU, ACCELERATOR = 2**18, 2**28  # scores in a block: a megabyte in float32, and a gigabyte
 
 
 class Plan(NamedTuple):

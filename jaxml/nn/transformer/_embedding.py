@@ -1,4 +1,4 @@
-"""Tokens to rows: the lookup in a matrix of embeddings, with a gradient that adds in fixed order."""
+"""Tokens to rows: a lookup among embeddings, with a gradient that adds in a fixed order."""
 
 from typing import Any
 
