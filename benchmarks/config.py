@@ -143,9 +143,7 @@ def _dtypes(table: _Table, default: Any = REQUIRED) -> tuple[str, ...]:
     dtypes = tuple(table.take("dtypes", list, default))
     if not dtypes or not set(dtypes) <= set(DTYPES):
         expected = ", ".join(DTYPES)
-        raise ConfigError(
-            f"{table.where}.dtypes: expected some of {expected}, got {list(dtypes)}"
-        )
+        raise ConfigError(f"{table.where}.dtypes: expected some of {expected}, got {list(dtypes)}")
     return dtypes
 
 

@@ -1,4 +1,4 @@
-"""Jobs of batch norm and dropout: both sides solve one problem, and the judge tells right from wrong."""
+"""Batch norm and dropout: both sides solve one problem, and the judge tells right from wrong."""
 
 import jax
 import numpy as np
@@ -7,7 +7,10 @@ import pytest
 from benchmarks import nn_core
 from benchmarks.peers import PeerMissingError
 
-SIZES = {"nn.batch_norm": {"n": 3, "h": 4, "w": 2, "c": 5}, "nn.dropout": {"n": 64, "d": 33, "rate": 0.1}}
+SIZES = {
+    "nn.batch_norm": {"n": 3, "h": 4, "w": 2, "c": 5},
+    "nn.dropout": {"n": 64, "d": 33, "rate": 0.1},
+}
 GAPS = {"nn.batch_norm": 1e-5, "nn.dropout": 1e-6}
 PEERS = [
     ("nn.batch_norm", {"library": "torch"}), ("nn.batch_norm", {"library": "torch", "channels_last": True}),
@@ -17,7 +20,9 @@ PEERS = [
 
 
 def problem(name, gradient):
-    return nn_core.JOBS[name].build(np.random.default_rng(0), "float32", **SIZES[name], gradient=gradient)
+    return nn_core.JOBS[name].build(
+        np.random.default_rng(0), "float32", **SIZES[name], gradient=gradient
+    )
 
 
 @pytest.mark.parametrize("gradient", [False, True])

@@ -48,7 +48,9 @@ def test_dtype_and_repeatability(name, dtype, key):
     np.testing.assert_array_equal(w, f([4, 3], key=key, dtype=dtype))
     wide = f((4, 3), key=key, dtype=jnp.promote_types(dtype, jnp.float32))
     np.testing.assert_array_equal(w, wide.astype(dtype))
-    assert (np.asarray(w) != np.asarray(f((4, 3), key=jax.random.fold_in(key, 1), dtype=dtype))).any()
+    assert (
+        np.asarray(w) != np.asarray(f((4, 3), key=jax.random.fold_in(key, 1), dtype=dtype))
+    ).any()
     many = jax.vmap(lambda k: f((4, 3), key=k, dtype=dtype))(jax.random.split(key, 2))
     np.testing.assert_array_equal(many[1], f((4, 3), key=jax.random.split(key, 2)[1], dtype=dtype))
 
@@ -70,7 +72,9 @@ def test_initializers_refuse(key):
 @given(st.integers(0, 2**31 - 1), st.sampled_from([(), (3,), (2, 0), (2, 4)]))
 def test_dense_is_the_product(seed, rows):
     rng = np.random.default_rng(seed)
-    layer = dense.Params(jnp.asarray(rng.standard_normal((3, 2))), jnp.asarray(rng.standard_normal(2)))
+    layer = dense.Params(
+        jnp.asarray(rng.standard_normal((3, 2))), jnp.asarray(rng.standard_normal(2))
+    )
     x = rng.standard_normal((*rows, 3))
     want = np.einsum("...i,ij->...j", x, np.asarray(layer.kernel)) + np.asarray(layer.bias)
     np.testing.assert_allclose(dense.apply(layer, x), want, rtol=1e-13, atol=1e-13)
@@ -94,7 +98,9 @@ def test_dense_computes_in_the_dtype_of_x(dtype, key, rng):
     y = dense.apply(layer, x)
     assert y.dtype == dtype
     want = np.asarray(x, float) @ np.asarray(layer.kernel, float)
-    np.testing.assert_allclose(np.asarray(y, float), want, atol=12 * float(jnp.finfo(dtype).eps) + 1e-6)
+    np.testing.assert_allclose(
+        np.asarray(y, float), want, atol=12 * float(jnp.finfo(dtype).eps) + 1e-6
+    )
     assert dense.apply(layer, np.ones((2, 6), int)).dtype == jnp.float64
 
 
@@ -108,5 +114,9 @@ def test_pytorch_agrees(rng):
     y, back = jax.vjp(dense.apply, dense.Params(jnp.asarray(W), jnp.asarray(b)), jnp.asarray(x))
     np.testing.assert_allclose(y, want.detach().numpy(), rtol=1e-13, atol=1e-13)
     params, dx = back(jnp.asarray(g))
-    for ours, theirs in ((dx, tensors[0]), (params.kernel.T, tensors[1]), (params.bias, tensors[2])):
+    for ours, theirs in (
+        (dx, tensors[0]),
+        (params.kernel.T, tensors[1]),
+        (params.bias, tensors[2]),
+    ):
         np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-12, atol=1e-13)
