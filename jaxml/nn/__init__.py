@@ -14,10 +14,11 @@ from jaxml.nn import (
     initializers,
     norm,
     positional,
+    residual,
     transformer,
 )
 
 __all__ = [
     "activations", "attention", "conv", "dense", "dropout", "initializers", "norm", "positional",
-    "transformer",
+    "residual", "transformer",
 ]  # fmt: skip

@@ -134,8 +134,9 @@ def _pads(padding: Any, image: Pair, window: Pair, stride: Pair, dilation: Pair)
     """Zeros to add above and below, left and right."""
     spans = [d * (r - 1) + 1 for r, d in zip(window, dilation, strict=True)]
     if not isinstance(padding, str):
-        pads = [tuple(ends) if isinstance(ends, Sequence) else () for ends in padding]
-        if [len(ends) for ends in pads] != [2, 2]:
+        ends = padding if isinstance(padding, Sequence) else ()
+        pads = [tuple(two) if isinstance(two, Sequence) else () for two in ends]
+        if [len(two) for two in pads] != [2, 2]:
             expected = '"SAME", "VALID" or ((above, below), (left, right))'
             raise ValueError(f"padding must be {expected}: got {padding!r}")
         pads = [(_check.integer("padding", a, 0), _check.integer("padding", b, 0)) for a, b in pads]
@@ -158,9 +159,7 @@ def _pads(padding: Any, image: Pair, window: Pair, stride: Pair, dilation: Pair)
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4, 5))
-def _convolved(
-    x: Images, W: Array, stride: Pair, pads: Pads, dilation: Pair, groups: int
-) -> Array:
+def _convolved(x: Images, W: Array, stride: Pair, pads: Pads, dilation: Pair, groups: int) -> Array:
     if W.shape[:2] == (1, 1) and groups == 1:
         return jnp.matmul(_padded(x, pads)[:, :: stride[0], :: stride[1]], W[0, 0])
     return jax.lax.conv_general_dilated(
