@@ -14,9 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import bayes, conv, linear, mixtures, neighbors, nn_core, pca, svm, tsne
+from benchmarks import (
+    bayes,
+    conv,
+    linear,
+    mixtures,
+    neighbors,
+    nn_attention,
+    nn_core,
+    pca,
+    svm,
+    tsne,
+)
 
-FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors, conv, nn_core)
+FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors, conv, nn_core, nn_attention)
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")
 REQUIRED: Any = object()
