@@ -5,6 +5,6 @@ of its input, to which the parameters are cast, and takes sums over many terms (
 in float32 at least. Matrix products follow JAX's default precision.
 """
 
-from jaxml.nn import activations, dense, initializers
+from jaxml.nn import activations, dense, initializers, lstm, pool
 
-__all__ = ["activations", "dense", "initializers"]
+__all__ = ["activations", "dense", "initializers", "lstm", "pool"]
