@@ -5,6 +5,8 @@ of its input, to which the parameters are cast, and takes sums over many terms (
 in float32 at least. Matrix products follow JAX's default precision.
 """
 
-from jaxml.nn import activations, dense, initializers, lstm, pool
+from jaxml.nn import activations, conv, dense, dropout, initializers, lstm, norm, pool, residual
 
-__all__ = ["activations", "dense", "initializers", "lstm", "pool"]
+__all__ = [
+    "activations", "conv", "dense", "dropout", "initializers", "lstm", "norm", "pool", "residual",
+]  # fmt: skip
