@@ -97,9 +97,7 @@ def _flax_lstm(params: Any, x: Any, u: Any, *, gradient: bool) -> Contestant:
     linen = layers.flax()
     options = {"dtype": x.dtype, "param_dtype": x.dtype}
     h = params.recurrent.shape[0]
-    module = linen.RNN(
-        linen.OptimizedLSTMCell(h, **options), time_major=True, return_carry=True
-    )
+    module = linen.RNN(linen.OptimizedLSTMCell(h, **options), time_major=True, return_carry=True)
     kernel, recurrent, bias = (np.split(leaf, 4, axis=-1) for leaf in params)
     cell = {
         **{f"i{gate}": {"kernel": kernel[k]} for k, gate in enumerate("ifgo")},

@@ -59,7 +59,9 @@ def gradient_norms(
       [0.125, 0.25, 0.5, 1.0]
     """
     if len(layers) != len(params):
-        raise ValueError(f"params must hold one entry per layer: expected {len(layers)}, got {len(params)}")
+        raise ValueError(
+            f"params must hold one entry per layer: expected {len(layers)}, got {len(params)}"
+        )
     return _gradient_norms(tuple(params), jnp.asarray(x), layers=tuple(layers), loss=loss)
 
 
@@ -70,15 +72,14 @@ def _gradient_norms(params: tuple, x: Array, *, layers: tuple, loss: Callable) -
         h, pull = jax.vjp(layer, theta, h)
         pulls.append(pull)
     g, size = _normalized(jax.grad(loss)(h))
-    inputs, found = [size], []
+    changes, found = [size], []
     for pull in reversed(pulls):
         dtheta, dh = pull(g)
-        found.append(size + _log_norm(dtheta))
+        found.append(_log_norm(dtheta))
         g, change = _normalized(dh)
-        size = size + change
-        inputs.append(size)
-    empty = jnp.zeros(0, size.dtype)
-    return Flow(jnp.stack(inputs[::-1]), jnp.stack(found[::-1]) if found else empty)
+        changes.append(change)
+    inputs = jnp.cumsum(jnp.stack(changes))[::-1]
+    return Flow(inputs, inputs[1:] + jnp.array(found[::-1], inputs.dtype))
 
 
 def _scale(leaves: Sequence[Array]) -> tuple[Scalar, Scalar]:

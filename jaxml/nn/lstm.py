@@ -116,7 +116,12 @@ def apply(
     t, b, _ = x.shape
     if state is None:
         state = State(*(jnp.zeros((b, h), x.dtype) for _ in State._fields))
-    start = State(*(tensor(f"state.{k}", v, b, h).astype(x.dtype) for k, v in zip(State._fields, state, strict=True)))
+    start = State(
+        *(
+            tensor(f"state.{k}", v, b, h).astype(x.dtype)
+            for k, v in zip(State._fields, state, strict=True)
+        )
+    )
     if lengths is not None:
         lengths = _lengths(lengths, t, b)
     return _apply(_cast(params, d, h, x.dtype), x, start, lengths)
@@ -162,7 +167,9 @@ def _halved(params: Params) -> Params:
     """The parameters for u = z/2 where a sigmoid follows and u = z for g; halving is exact."""
     h = params.recurrent.shape[0]
     half = np.repeat([0.5, 0.5, 1.0, 0.5], h)
-    return Params(*(leaf * jnp.broadcast_to(jnp.asarray(half, leaf.dtype), leaf.shape) for leaf in params))
+    return Params(
+        *(leaf * jnp.broadcast_to(jnp.asarray(half, leaf.dtype), leaf.shape) for leaf in params)
+    )
 
 
 def _gates(a: Float[Array, "*b 4h"]) -> Gates:
@@ -172,9 +179,7 @@ def _gates(a: Float[Array, "*b 4h"]) -> Gates:
 
 
 @jax.jit
-def _apply(
-    params: Params, x: Array, state: State, lengths: Array | None
-) -> tuple[Array, State]:
+def _apply(params: Params, x: Array, state: State, lengths: Array | None) -> tuple[Array, State]:
     W, R, b = _halved(params)
     t, n, d = x.shape
     real = None

@@ -125,14 +125,18 @@ def global_avg_pool(x: Float[Array, "n *spatial c"]) -> Float[Array, "n c"]:
     x = _signal(x)
     n, *_, c = x.shape
     # Means over the middle axis keep channels contiguous.
-    mean = jnp.mean(x.reshape(n, math.prod(x.shape[1:-1]), c), axis=1, dtype=statistics_dtype(x.dtype))
+    mean = jnp.mean(
+        x.reshape(n, math.prod(x.shape[1:-1]), c), axis=1, dtype=statistics_dtype(x.dtype)
+    )
     return mean.astype(x.dtype)
 
 
 def _signal(x: Any) -> Array:
     x = tensor("x", x, "...")
     if x.ndim < 3 or 0 in x.shape[1:-1]:
-        raise ValueError(f"x must have shape (n, *spatial, c), no spatial axis empty: got {x.shape}")
+        raise ValueError(
+            f"x must have shape (n, *spatial, c), no spatial axis empty: got {x.shape}"
+        )
     return x
 
 
@@ -144,7 +148,9 @@ def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, tu
     if isinstance(padding, str):
         _check.choice("padding", padding, ("VALID", "SAME"))
         same = padding == "SAME"
-        pads = [_same(*axis) if same else (0, 0) for axis in zip(sizes, windows, strides, strict=True)]
+        pads = [
+            _same(*axis) if same else (0, 0) for axis in zip(sizes, windows, strides, strict=True)
+        ]
     else:
         pads = [tuple(pair) for pair in padding]
         fits = len(pads) == len(sizes) and all(len(pair) == 2 for pair in pads)
@@ -187,15 +193,15 @@ def _pool(x: Array, axes: tuple[_Axis, ...], along: Callable[[_Axis, Array], Arr
     return x
 
 
-def _entries(axis: _Axis, x: Float[Array, "a size c"], fill: float) -> list[Float[Array, "a out c"]]:
+def _entries(
+    axis: _Axis, x: Float[Array, "a size c"], fill: float
+) -> list[Float[Array, "a out c"]]:
     """Entry t of every window, for t = 0..window-1."""
     high = axis.reach - axis.low - axis.size  # negative where entries fill no window
     if axis.low or high:
         x = jax.lax.pad(x, jnp.asarray(fill, x.dtype), ((0, 0, 0), (axis.low, high, 0), (0, 0, 0)))
     last = (axis.out - 1) * axis.stride + 1
-    return [
-        jax.lax.slice_in_dim(x, t, t + last, axis.stride, axis=1) for t in range(axis.window)
-    ]
+    return [jax.lax.slice_in_dim(x, t, t + last, axis.stride, axis=1) for t in range(axis.window)]
 
 
 def _spread(

@@ -45,7 +45,7 @@ def test_norms_are_those_of_autodiff(key):
 
 
 def test_sigmoids_vanish_where_relu_and_residual_layers_do_not(key):
-    L, d = 30, 32
+    L, d = 20, 32
     x = jax.random.normal(jax.random.key(2), (16, d))
     change = {}
     for name, layer, initializer in (
@@ -59,20 +59,21 @@ def test_sigmoids_vanish_where_relu_and_residual_layers_do_not(key):
         if name == "sigmoid":
             norms = [np.linalg.norm(np.asarray(W, np.float64), 2) for W, _ in params]
             assert change[name] <= L * np.log(0.25) + np.log(norms).sum() + 1e-3
-    assert change["sigmoid"] < -30  # a factor below 1e-13 over 30 layers
+    assert change["sigmoid"] < -15  # a factor below 1e-6 over 20 layers
     assert abs(change["relu"]) < 5
     assert change["residual"] > -3
 
 
 def test_depths_at_which_float32_would_underflow(key):
-    L, d = 200, 4
+    L, d = 30, 4
     layer = dense(activations.sigmoid)
-    single = gradient_norms([layer] * L, stack(key, L, d), jnp.ones((1, d)), loss=total)
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), stack(key, L, d))
-    double = gradient_norms([layer] * L, params, jnp.ones((1, d), jnp.float64), loss=total)
+    weak = [(0.1 * W, b) for W, b in stack(key, L, d)]
+    single = gradient_norms([layer] * L, weak, jnp.ones((1, d)), loss=total)
+    weak = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), weak)
+    double = gradient_norms([layer] * L, weak, jnp.ones((1, d), jnp.float64), loss=total)
     assert single.inputs.dtype == jnp.float32
-    assert float(single.inputs[0]) < -200  # e^-200 is below the smallest float32
-    np.testing.assert_allclose(single.inputs, double.inputs, rtol=1e-4, atol=1e-3)
+    assert float(single.inputs[0]) < -110  # e^-104 is below the smallest float32
+    np.testing.assert_allclose(single.inputs, double.inputs, rtol=1e-5, atol=1e-4)
 
 
 def test_a_gradient_of_zero(key):

@@ -1,4 +1,4 @@
-"""Rows of the LSTM and of pooling: both sides compute the same, and the judge tells what does not."""
+"""Rows of the LSTM and of pooling: both sides compute the same, and wrong answers are seen."""
 
 import jax
 import numpy as np

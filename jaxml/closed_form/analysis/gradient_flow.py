@@ -56,7 +56,7 @@ def sigmoid_slope_bound(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 def sigmoid_bound(params: Stack, G: Float[Array, "n d"]) -> Array:
     """Return log of (1/4)^L prod_l ||W_l||_2 ||G||, which ||dJ/dx|| cannot exceed."""
-    # dJ/dh_{l-1} = (phi'(z) g) W'  =>  ||dJ/dh_{l-1}|| <= max |phi'| ||W||_2 ||g||, max |phi'| = 1/4
+    # dJ/dh_{l-1} = (phi'(z) g) W'  =>  ||dJ/dh_{l-1}|| <= max |phi'| ||W||_2 ||g||, max phi' = 1/4
     # => ||dJ/dx|| <= (1/4)^L prod_l ||W_l||_2 ||G||
     sizes = [jnp.linalg.norm(W, 2) for W, _ in params]
     return jnp.log(0.25) * len(params) + jnp.log(jnp.stack(sizes)).sum() + jnp.log(_norm(G))

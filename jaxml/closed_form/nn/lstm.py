@@ -94,8 +94,10 @@ def bounds(x: Float[Array, "t b d"], state: State) -> tuple[Array, Array, Array]
     # h_t = o tanh(c_t)                       =>  |h_t| < 1
     # |c_t| <= f |c_{t-1}| + i |g| < |c_{t-1}| + 1  =>  |c_T| <= |c_0| + T
     h, c = state
-    return jnp.ones((4, *h.shape), h.dtype), jnp.ones((x.shape[0], *h.shape), h.dtype), (
-        jnp.abs(c) + x.shape[0]
+    return (
+        jnp.ones((4, *h.shape), h.dtype),
+        jnp.ones((x.shape[0], *h.shape), h.dtype),
+        (jnp.abs(c) + x.shape[0]),
     )
 
 

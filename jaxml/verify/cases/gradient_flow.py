@@ -11,7 +11,7 @@ from jaxml._typing import Array
 from jaxml.analysis.gradient_flow import gradient_norms
 from jaxml.closed_form.analysis import gradient_flow as hand
 from jaxml.nn import activations
-from jaxml.verify.case import ELEMENTWISE, ROUNDING, Case, Tolerance
+from jaxml.verify.case import ELEMENTWISE, Case, Tolerance
 from jaxml.verify.domains import Domain, Generator
 
 __all__ = ["CASES"]
@@ -86,7 +86,7 @@ def _identity(kind: str) -> Case:
     return Case(
         f"analysis.gradient_flow/{kind}", TOPICS, "identity", partial(_measured, kind=kind),
         partial(hand.gradient_norms, kind=kind),
-        Domain(partial(_stack, kind=kind), ((4, 3), (1, 2))), LOGARITHM, "chain rule, layer by layer",
+        Domain(partial(_stack, kind=kind), ((4, 3), (1, 2))), LOGARITHM, "the chain rule",
     )  # fmt: skip
 
 

@@ -35,7 +35,9 @@ def _sample(rng: Generator, t: int, b: int, d: int, h: int) -> Point:
 
 
 def _paired(out: Any, G: Any) -> Array:
-    return sum(jnp.sum(a * b) for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(G), strict=True))
+    return sum(
+        jnp.sum(a * b) for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(G), strict=True)
+    )
 
 
 def _whole(inputs: tuple, lengths: Array, G: Any) -> Array:
