@@ -14,6 +14,7 @@ Both are taken one axis after the other, the last first, which keeps the order o
 k x k costs 2k comparisons instead of k^2.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
@@ -36,16 +37,23 @@ Padding = str | Sequence[tuple[int, int]]
 class _Axis(NamedTuple):
     """The windows along one axis, all static."""
 
+    axis: int  # of x
     size: int  # entries of x
     window: int
     stride: int
     low: int  # padding in front
     out: int  # windows
 
-    @property
-    def reach(self) -> int:
-        """Entries from the first of the first window to the last of the last."""
-        return (self.out - 1) * self.stride + self.window
+    def start(self, o: int) -> int:
+        """The position of the first entry of window o, below 0 in the padding."""
+        return o * self.stride - self.low
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Windows cut in three: those that begin in the padding, those on x alone, the others."""
+        first = -(-self.low // self.stride)
+        behind = max((self.size - self.window + self.low) // self.stride + 1, 0)
+        cuts = (0, min(first, self.out), min(max(first, behind), self.out), self.out)
+        return [(a, b) for a, b in itertools.pairwise(cuts) if a < b]
 
 
 def max_pool(
@@ -168,7 +176,7 @@ def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, tu
                 f"window must fit into the padded image: got a window of {w} for an axis of {size} "
                 f"with padding ({low}, {high})"
             )
-        axes.append(_Axis(size, w, s, low, (low + size + high - w) // s + 1))
+        axes.append(_Axis(len(axes) + 1, size, w, s, low, (low + size + high - w) // s + 1))
     return x, tuple(axes)
 
 
@@ -186,69 +194,79 @@ def _same(size: int, window: int, stride: int) -> tuple[int, int]:
 
 @partial(jax.jit, static_argnums=(1, 2))
 def _pool(x: Array, axes: tuple[_Axis, ...], along: Callable[[_Axis, Array], Array]) -> Array:
-    for i in reversed(range(len(axes))):
-        before, behind = x.shape[: i + 1], x.shape[i + 2 :]
-        flat = x.reshape(math.prod(before), axes[i].size, math.prod(behind))
-        x = along(axes[i], flat).reshape(*before, axes[i].out, *behind)
+    for axis in reversed(axes):
+        x = along(axis, x)
     return x
 
 
-def _entries(
-    axis: _Axis, x: Float[Array, "a size c"], fill: float
-) -> list[Float[Array, "a out c"]]:
-    """Entry t of every window, for t = 0..window-1."""
-    high = axis.reach - axis.low - axis.size  # negative where entries fill no window
-    if axis.low or high:
-        x = jax.lax.pad(x, jnp.asarray(fill, x.dtype), ((0, 0, 0), (axis.low, high, 0), (0, 0, 0)))
-    last = (axis.out - 1) * axis.stride + 1
-    return [jax.lax.slice_in_dim(x, t, t + last, axis.stride, axis=1) for t in range(axis.window)]
+def _entries(axis: _Axis, x: Array, fill: float, start: int, stop: int) -> list[Array]:
+    """Entry t of the windows start..stop-1, for t = 0..window-1; only what needs it is padded."""
+    a, b = axis.start(start), axis.start(stop - 1) + axis.window
+    x = jax.lax.slice_in_dim(x, max(a, 0), min(b, axis.size), axis=axis.axis)
+    low, high = max(-a, 0), max(b - axis.size, 0)
+    if low or high:
+        around = [(low, high, 0) if i == axis.axis else (0, 0, 0) for i in range(x.ndim)]
+        x = jax.lax.pad(x, jnp.asarray(fill, x.dtype), around)
+    last = (stop - 1 - start) * axis.stride + 1
+    return [
+        jax.lax.slice_in_dim(x, t, t + last, axis.stride, axis=axis.axis)
+        for t in range(axis.window)
+    ]
 
 
-def _spread(
-    axis: _Axis, g: Float[Array, "a out c"], winner: Array | None
-) -> Float[Array, "a size c"]:
+def _in_pieces(axis: _Axis, f: Callable[[int, int], Array]) -> Array:
+    """Join f(start, stop) of the pieces."""
+    parts = [f(*piece) for piece in axis.pieces()]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=axis.axis)
+
+
+def _spread(axis: _Axis, g: Array, winner: Array | None) -> Array:
     """Send g_o to the winner of window o, or to all its entries.
 
     Position q stride + r of the padded axis is entry r + m stride of window q - m. For all r at
     once, that is one comparison for each m, and no two windows write to the same place.
     """
-    a, _, c = g.shape
-    s, M = axis.stride, (axis.window - 1) // axis.stride
+    i, s, M = axis.axis, axis.stride, (axis.window - 1) // axis.stride
     Q = -(-(axis.low + axis.size) // s)
-    around = ((0, 0, 0), (M, Q - axis.out, 0), (0, 0, 0))
+    shape = (*g.shape[:i], Q, s, *g.shape[i + 1 :])
+    around = [(M, Q - axis.out, 0) if j == i else (0, 0, 0) for j in range(g.ndim)]
     g = jax.lax.pad(g, jnp.zeros((), g.dtype), around)
     if winner is not None:
         winner = jax.lax.pad(winner, jnp.asarray(-1, winner.dtype), around)
-    spread = []
+
+    def windows(a: Array, m: int) -> Array:
+        part = jax.lax.slice_in_dim(a, M - m, M - m + Q, axis=i)
+        return jnp.broadcast_to(jnp.expand_dims(part, i + 1), shape)
+
+    dx = jnp.zeros(shape, g.dtype)
     for m in range(M + 1):
-        part = jax.lax.slice_in_dim(g, M - m, M - m + Q, axis=1)
-        part = jnp.broadcast_to(part[:, :, None], (a, Q, s, c))
+        part = windows(g, m)
         entry = np.arange(m * s, (m + 1) * s)
         if winner is not None:
-            won = jax.lax.slice_in_dim(winner, M - m, M - m + Q, axis=1)[:, :, None]
-            t = jnp.asarray(np.minimum(entry, np.iinfo(won.dtype).max), won.dtype)
-            mask = jnp.broadcast_to(won, part.shape) == jnp.broadcast_to(t[:, None], part.shape)
+            t = jnp.asarray(np.minimum(entry, np.iinfo(winner.dtype).max), winner.dtype)
+            part = jnp.where(windows(winner, m) == _along(t, shape, i + 1), part, 0)
         elif (m + 1) * s > axis.window:
-            mask = jnp.broadcast_to(jnp.asarray(entry < axis.window)[:, None], part.shape)
-        else:
-            spread.append(part)
-            continue
-        spread.append(jnp.where(mask, part, 0))
-    dx = reduce(jnp.add, spread).reshape(a, Q * s, c)
-    return jax.lax.slice_in_dim(dx, axis.low, axis.low + axis.size, axis=1)
+            part = jnp.where(_along(jnp.asarray(entry < axis.window), shape, i + 1), part, 0)
+        dx = part if m == 0 else dx + part
+    dx = dx.reshape(*g.shape[:i], Q * s, *g.shape[i + 1 :])
+    return jax.lax.slice_in_dim(dx, axis.low, axis.low + axis.size, axis=i)
 
 
-def _gathered(
-    axis: _Axis, dx: Float[Array, "a size c"], winner: Array | None
-) -> Float[Array, "a out c"]:
+def _along(v: Array, shape: tuple[int, ...], axis: int) -> Array:
+    """Return v, spread over shape along an axis."""
+    return jax.lax.broadcast_in_dim(v, shape, (axis,))
+
+
+def _gathered(axis: _Axis, dx: Array, winner: Array | None) -> Array:
     """Return the transpose of _spread at dx: JAX transposes it back, so reverse mode is _spread."""
-    g = jax.ShapeDtypeStruct((dx.shape[0], axis.out, dx.shape[2]), dx.dtype)
+    shape = tuple(axis.out if j == axis.axis else n for j, n in enumerate(dx.shape))
+    g = jax.ShapeDtypeStruct(shape, dx.dtype)
     return jax.linear_transpose(lambda g: _spread(axis, g, winner), g)(dx)[0]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _maximum(axis: _Axis, x: Float[Array, "a size c"]) -> Float[Array, "a out c"]:
-    return reduce(jnp.maximum, _entries(axis, x, -jnp.inf))
+def _maximum(axis: _Axis, x: Array) -> Array:
+    return _in_pieces(axis, lambda *piece: reduce(jnp.maximum, _entries(axis, x, -jnp.inf, *piece)))
 
 
 @_maximum.defjvp
@@ -256,20 +274,24 @@ def _(axis: _Axis, primals: tuple, tangents: tuple) -> tuple:
     (x,), (dx,) = primals, tangents
     y = _maximum(axis, x)
     dtype = jnp.int8 if axis.window <= np.iinfo(np.int8).max else jnp.int32
-    winner = jnp.zeros(y.shape, dtype)
-    for t, entry in reversed(list(enumerate(_entries(axis, x, -jnp.inf)))):
-        winner = jnp.where((entry == y) | jnp.isnan(entry), jnp.asarray(t, dtype), winner)
-    # Where all is -inf, padding in front would be the first winner.
-    first = np.maximum(axis.low - np.arange(axis.out) * axis.stride, 0)
-    if axis.low:
-        least = jnp.asarray(first, dtype)[None, :, None]
-        winner = jnp.maximum(winner, jnp.broadcast_to(least, winner.shape))
-    return y, _gathered(axis, dx, winner)
+
+    def first(start: int, stop: int) -> Array:
+        top = jax.lax.slice_in_dim(y, start, stop, axis=axis.axis)
+        winner = jnp.zeros(top.shape, dtype)
+        for t, entry in reversed(list(enumerate(_entries(axis, x, -jnp.inf, start, stop)))):
+            winner = jnp.where((entry == top) | jnp.isnan(entry), jnp.asarray(t, dtype), winner)
+        # Where all is -inf, padding in front would be the first.
+        least = np.maximum([-axis.start(o) for o in range(start, stop)], 0)
+        if least.any():
+            winner = jnp.maximum(winner, _along(jnp.asarray(least, dtype), top.shape, axis.axis))
+        return winner
+
+    return y, _gathered(axis, dx, _in_pieces(axis, first))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _total(axis: _Axis, x: Float[Array, "a size c"]) -> Float[Array, "a out c"]:
-    return reduce(jnp.add, _entries(axis, x, 0.0))
+def _total(axis: _Axis, x: Array) -> Array:
+    return _in_pieces(axis, lambda *piece: reduce(jnp.add, _entries(axis, x, 0.0, *piece)))
 
 
 @_total.defjvp
@@ -283,7 +305,7 @@ def _mean_with_padding(axis: _Axis, x: Array) -> Array:
 
 
 def _mean_without_padding(axis: _Axis, x: Array) -> Array:
-    start = np.arange(axis.out) * axis.stride - axis.low
+    start = np.array([axis.start(o) for o in range(axis.out)])
     count = np.minimum(start + axis.window, axis.size) - np.maximum(start, 0)
     y = _total(axis, x)
-    return y / jnp.broadcast_to(jnp.asarray(count, x.dtype)[None, :, None], y.shape)
+    return y / _along(jnp.asarray(count, x.dtype), y.shape, axis.axis)

@@ -103,7 +103,7 @@ def _from_the_cell(inputs: tuple, lengths: Array, G: Any) -> Array:
     )(cell)  # fmt: skip
 
 
-SHAPES = ((4, 3, 2, 3), (1, 2, 1, 1), (0, 2, 2, 1), (3, 1, 1, 2))  # t, b, d, h
+SHAPES = ((4, 3, 2, 3), (1, 2, 1, 1), (3, 1, 1, 2))  # t, b, d, h
 CASES = (
     Case("nn.lstm/forward", ("lstm",), "identity",
          lambda inputs, lengths, G: lstm.apply(*inputs, lengths=lengths),
