@@ -8,11 +8,11 @@ Symbols: x (t, b, d), W = kernel (d, 4h), R = recurrent (h, 4h), b = bias (4h,),
 PyTorch's nn.LSTM has the same order of gates: W = weight_ih.T, R = weight_hh.T, b = bias_ih +
 bias_hh. Flax's OptimizedLSTMCell has one matrix per gate.
 
-The products with x are one product over all t, in front of the loop, whose only product is with R.
 sigmoid(z) is (1 + tanh(z/2)) / 2, so that all gates are one tanh; a gate is off by at most half a
-unit in the last place of 1, in its tails as well. Derivatives are written as a linear recursion in
-the tangents (below), whose transpose is back-propagation through time with the gradient of R as
-one product over all t, behind the loop.
+unit in the last place of 1, in its tails as well. An accelerator takes the products with x of all t
+in front of the loop; a CPU takes [x_t, h_{t-1}] [W; R] as one product in each step. Derivatives are
+written as a linear recursion in the tangents (below): forward mode runs it, and its transpose is
+back-propagation through time, with the gradients of W and R as one product behind the loop.
 
 Reference: Hochreiter, Schmidhuber (1997), Long short-term memory; Gers et al. (2000), Learning to
 forget (the gate f).
@@ -181,34 +181,36 @@ def _gates(a: Float[Array, "*b 4h"]) -> Gates:
 @jax.jit
 def _apply(params: Params, x: Array, state: State, lengths: Array | None) -> tuple[Array, State]:
     W, R, b = _halved(params)
-    t, n, d = x.shape
     real = None
     if lengths is not None:
-        real = jnp.arange(t)[:, None] < lengths[None, :]
+        real = jnp.arange(x.shape[0])[:, None] < lengths[None, :]
         x = jnp.where(real[:, :, None], x, 0)  # 0 * NaN would reach the gradient of W
-    u = x.reshape(t * n, d) @ W
-    u = (u + jnp.broadcast_to(b, u.shape)).reshape(t, n, b.size)
-    hidden, last = _recur(u, R, state, real)
-    return (hidden if real is None else jnp.where(real[:, :, None], hidden, 0)), last
-
-
-class _Partials(NamedTuple):
-    """The derivatives of one step: du -> dc, dh; see _tangents."""
-
-    K: Float[Array, "t b 4h"]
-    A: Float[Array, "t b h"]
-    B: Float[Array, "t b h"]
+    y, last = _recur(x, jnp.concatenate([W, R]), b, state, real)
+    return (y if real is None else jnp.where(real[:, :, None], y, 0)), last
 
 
 def _steps(
-    u: Array, R: Array, state: State, real: Bool[Array, "t b"] | None, *, partials: bool
-) -> tuple[Array, State, _Partials | None]:
-    """All h_t, the last state and, if asked for, the partial derivatives of every step."""
+    x: Array, S: Array, b: Array, state: State, real: Bool[Array, "t b"] | None, *, partials: bool
+) -> tuple[Array, State, tuple[Array, Array, Array] | None]:
+    """All h_t, the last state and, if asked for, K, A, B of every step: see _tangents."""
+    each = partial(_loop, partials=partials)
+    # A CPU multiplies as fast in parts, and saves the fresh memory of x_t W for all t.
+    return jax.lax.platform_dependent(
+        x, S, b, state, real, cpu=partial(each, hoist=False), default=partial(each, hoist=True)
+    )
+
+
+def _loop(
+    x: Array, S: Array, b: Array, state: State, real: Array | None, *, partials: bool, hoist: bool
+) -> tuple[Array, State, tuple[Array, Array, Array] | None]:
+    d = x.shape[2]
+    over = x @ S[:d] if hoist else x
 
     def step(state: State, now: tuple) -> tuple[State, tuple]:
-        u, real = now
+        x, real = now
         h, c = state
-        a = jnp.tanh(u + h @ R)
+        u = x + h @ S[d:] if hoist else jnp.concatenate([x, h], axis=1) @ S
+        a = jnp.tanh(u + jnp.broadcast_to(b, u.shape))
         i, f, g, o = _gates(a)
         new = f * c + i * g
         shown = jnp.tanh(new)
@@ -224,45 +226,56 @@ def _steps(
         if keep is not None:
             K = jnp.where(jnp.broadcast_to(real[:, None], K.shape), K, 0)
             A, B = jnp.where(keep, A, 1), jnp.where(keep, B, 0)
-        return after, (after.hidden, _Partials(K, A, B))
+        # K has a shape of its own: XLA fills buffers of one shape by copies of another.
+        return after, (after.hidden, (K[None], A, B))
 
-    last, (hidden, found) = jax.lax.scan(step, state, (u, real))
-    return hidden, last, found
+    last, (y, found) = jax.lax.scan(step, state, (over, real))
+    return y, last, found
 
 
 @jax.custom_jvp
 def _recur(
-    u: Float[Array, "t b 4h"], R: Float[Array, "h 4h"], state: State, real: Array | None
+    x: Float[Array, "t b d"],
+    S: Float[Array, "d+h 4h"],
+    b: Float[Array, " 4h"],
+    state: State,
+    real: Array | None,
 ) -> tuple[Float[Array, "t b h"], State]:
-    hidden, last, _ = _steps(u, R, state, real, partials=False)
-    return hidden, last
+    y, last, _ = _steps(x, S, b, state, real, partials=False)
+    return y, last
 
 
 @_recur.defjvp
 def _tangents(primals: tuple, tangents: tuple) -> tuple:
     """Propagate tangents through time.
 
-        dv_t = du_t + h_{t-1} dR + dh_{t-1} R       dc_t = A_t dc_{t-1} + (K_t dv_t)_i,f,g
-        dh_t = (K_t dv_t)_o + B_t dc_t              h_{t-1} dR for all t in one product
+        du_t = dx_t W + [x_t, h_{t-1}] dS + db      for all t at once
+        dc_t = A_t dc_{t-1} + sum of the blocks i, f, g of K_t (du_t + dh_{t-1} R)
+        dh_t = block o of K_t (du_t + dh_{t-1} R) + B_t dc_t
 
     Where a step is padding, K = B = 0 and A = 1, and dh_t = dh_{t-1}.
     """
-    u, R, state, real = primals
-    du, dR, dstate, _ = tangents
-    hidden, last, found = _steps(u, R, state, real, partials=True)
-    t, n, h = hidden.shape
-    before = jnp.concatenate([state.hidden[None], hidden])[:-1]
-    du = du + (before.reshape(t * n, h) @ dR).reshape(du.shape)
+    x, S, b, state, real = primals
+    dx, dS, db, dstate, _ = tangents
+    y, last, found = _steps(x, S, b, state, real, partials=True)
+    t, n, d = x.shape
+    R = S[d:]
+    before = jnp.concatenate([state.hidden[None], y])[:-1]
+    inputs = jnp.concatenate([x, before], axis=2).reshape(t * n, S.shape[0])
+    # The gradient of S sums over rows, which a CPU does in less time on a transposed copy.
+    inputs = jax.lax.optimization_barrier(inputs.T)
+    du = dx.reshape(t * n, d) @ S[:d] + jax.lax.dot_general(inputs, dS, (((0,), (0,)), ((), ())))
+    du = (du + jnp.broadcast_to(db, du.shape)).reshape(t, n, b.size)
 
     def step(dstate: State, now: tuple) -> tuple[State, Array]:
         du, (K, A, B), real = now
         dh, dc = dstate
-        i, f, g, o = jnp.split(K * (du + dh @ R), 4, axis=1)
+        i, f, g, o = jnp.split(K[0] * (du + dh @ R), 4, axis=1)
         dc = A * dc + (i + f + g)
         new = o + B * dc
         if real is not None:
             new = jnp.where(jnp.broadcast_to(real[:, None], dh.shape), new, dh)
         return State(new, dc), new
 
-    dlast, dhidden = jax.lax.scan(step, dstate, (du, found, real))
-    return (hidden, last), (dhidden, dlast)
+    dlast, dy = jax.lax.scan(step, dstate, (du, found, real))
+    return (y, last), (dy, dlast)

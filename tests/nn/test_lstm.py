@@ -279,9 +279,11 @@ def test_weight_gradients_are_summed_behind_the_loop(rng):
 def _equations(jaxpr):
     for eqn in jaxpr.eqns:
         yield eqn
-        for value in eqn.params.values():
-            inner = getattr(value, "jaxpr", None)
-            if inner is not None:
+        for value in jax.tree.leaves(
+            list(eqn.params.values()), is_leaf=lambda v: hasattr(v, "eqns")
+        ):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
                 yield from _equations(inner)
 
 
