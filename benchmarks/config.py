@@ -23,11 +23,14 @@ from benchmarks import (
     nn_attention,
     nn_core,
     pca,
+    recurrent,
     svm,
     tsne,
 )
 
-FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors, conv, nn_core, nn_attention)
+FAMILIES = (
+    linear, svm, bayes, pca, mixtures, tsne, neighbors, conv, nn_core, recurrent, nn_attention,
+)  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")
 REQUIRED: Any = object()

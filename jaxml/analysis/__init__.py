@@ -1,5 +1,5 @@
-"""Instruments that look at a loss instead of fitting it."""
+"""Instruments that look at a loss or a network instead of fitting it."""
 
-from jaxml.analysis import convexity
+from jaxml.analysis import convexity, gradient_flow
 
-__all__ = ["convexity"]
+__all__ = ["convexity", "gradient_flow"]

@@ -12,13 +12,15 @@ from jaxml.nn import (
     dense,
     dropout,
     initializers,
+    lstm,
     norm,
+    pool,
     positional,
     residual,
     transformer,
 )
 
 __all__ = [
-    "activations", "attention", "conv", "dense", "dropout", "initializers", "norm", "positional",
-    "residual", "transformer",
+    "activations", "attention", "conv", "dense", "dropout", "initializers", "lstm", "norm", "pool",
+    "positional", "residual", "transformer",
 ]  # fmt: skip

@@ -63,4 +63,10 @@ TOPICS = {
     "where KL(Q||P) differs, as a number; tiles and graph = all pairs",
     "knn": "neighbors and predictions = brute force; squared distances of d normal coordinates "
     "spread by sqrt(2/d)",
+    "lstm": "gate ranges; cell equations; back-propagation through time by hand equals autodiff "
+    "for every parameter, the input and the state; padded steps change nothing",
+    "max-pool": "the gradient goes to the winner only, of equal entries to the first; padding never"
+    " wins; means spread it evenly",
+    "vanishing-gradient": "sigma' <= 1/4; the gradient through L sigmoid layers is at most (1/4)^L "
+    "prod ||W||; measured against ReLU and residual stacks",
 }
