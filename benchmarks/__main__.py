@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import imports, limits, report
-from benchmarks.config import Config, ConfigError, load
+from benchmarks.config import DTYPES, Config, ConfigError, load
 from benchmarks.worker import selected
 
 SCHEMA = 1  # of the JSON file
@@ -37,7 +37,8 @@ def environment(dtype: str, platform: str | None) -> dict[str, str]:
 
 def run(args: argparse.Namespace, config: Config, progress: Progress) -> dict[str, Any]:
     """Run all workers, one after the other, and collect their events."""
-    count = len(selected(config.cases, args.only))
+    cases = selected(config.cases, args.only)
+    count = sum(len(case.dtypes) for case in cases)
     wanted = config.imports if args.only is None else None
     result: dict[str, Any] = {
         "schema": SCHEMA, "config": Path(args.config).name,
@@ -46,10 +47,12 @@ def run(args: argparse.Namespace, config: Config, progress: Progress) -> dict[st
         "failed": False,
     }  # fmt: skip
     repeats = wanted[0] if wanted else 0
-    task = progress.add_task("import time", total=repeats + count * len(config.dtypes))
+    task = progress.add_task("import time", total=repeats + count)
     if wanted:
         result["imports"] = imports.measure(*wanted, tick=lambda: progress.advance(task))
-    for dtype in config.dtypes if count else ():
+    for dtype in DTYPES:
+        if not any(dtype in case.dtypes for case in cases):
+            continue
         command = [sys.executable, "-m", "benchmarks.worker", args.config, dtype]
         command += ["--only", args.only] if args.only else []
         name = ""

@@ -4,7 +4,7 @@
 [limits]   copy_bytes gemm                     sizes of the copy and of the square product
 [imports]  repeats aim                         optional: what ``import jaxml`` adds, in seconds
 [case."NAME"]
-  job sizes gap [aim] [against] [tol]           gap and tol are tables by dtype
+  job sizes gap [dtypes] [aim] [against] [tol]  gap and tol are tables by dtype; dtypes are run.dtypes
   [case."NAME".peers.LABEL]                    options of the peer, and its ladder ``tol``
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import bayes, linear, mixtures, neighbors, pca, svm, tsne
+from benchmarks import bayes, conv, linear, mixtures, neighbors, pca, svm, tsne
 
-FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors)
+FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors, conv)
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "bfloat16")
 REQUIRED: Any = object()
 
 
@@ -40,6 +40,7 @@ class Case(NamedTuple):
     name: str
     job: str  # a key of JOBS
     sizes: dict[str, Any]  # keyword arguments of the job's builder
+    dtypes: tuple[str, ...]  # one row each
     gap: dict[str, float]  # by dtype: the suboptimality that both sides must reach
     tol: dict[str, tuple[float | None, ...]]  # by dtype: jaxml's ladder; (None,) is its default
     peers: tuple[Peer, ...]
@@ -138,10 +139,21 @@ def _peer(label: str, table: _Table, function: Callable) -> Peer:
     return Peer(label, _keywords(function, table.values, table.where), tol)
 
 
+def _dtypes(table: _Table, default: Any = REQUIRED) -> tuple[str, ...]:
+    dtypes = tuple(table.take("dtypes", list, default))
+    if not dtypes or not set(dtypes) <= set(DTYPES):
+        expected = ", ".join(DTYPES)
+        raise ConfigError(
+            f"{table.where}.dtypes: expected some of {expected}, got {list(dtypes)}"
+        )
+    return dtypes
+
+
 def _case(name: str, table: _Table, dtypes: tuple[str, ...]) -> Case:
     job = table.take("job", str)
     if job not in JOBS:
         raise ConfigError(f"{table.where}.job: expected one of {', '.join(JOBS)}, got {job!r}")
+    dtypes = _dtypes(table, list(dtypes))
     sizes, gaps, tols = table.table("sizes"), table.table("gap"), table.table("tol", {})
     peers = table.table("peers", {})
     labels = tuple(peers.values)
@@ -153,6 +165,7 @@ def _case(name: str, table: _Table, dtypes: tuple[str, ...]) -> Case:
         name=name,
         job=job,
         sizes=_keywords(JOBS[job].build, sizes.values, sizes.where),
+        dtypes=dtypes,
         gap={dtype: gaps.take(dtype, float, low=0.0) for dtype in dtypes},
         tol={
             dtype: _ladder(tols.values[dtype], f"{tols.where}.{dtype}")
@@ -179,9 +192,7 @@ def load(path: str | Path) -> Config:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     run, limits = top.table("run"), top.table("limits")
-    dtypes = tuple(run.take("dtypes", list))
-    if not dtypes or not set(dtypes) <= set(DTYPES):
-        raise ConfigError(f"run.dtypes: expected some of {', '.join(DTYPES)}, got {list(dtypes)}")
+    dtypes = _dtypes(run)
     timing = Timing(
         pairs=run.take("pairs", int, low=1),
         min_pairs=run.take("min_pairs", int, low=1),

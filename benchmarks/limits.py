@@ -78,7 +78,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "joblib")
+PACKAGES = ("jax", "jaxlib", "numpy", "scipy", "scikit-learn", "joblib", "torch", "flax")
 ENVIRONMENT = (
     "JAX_ENABLE_X64", "JAX_PLATFORMS", "LD_PRELOAD", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_",
     "MALLOC_TRIM_THRESHOLD_", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",

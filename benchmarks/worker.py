@@ -107,6 +107,8 @@ def run(config: Config, dtype: str, pattern: str | None, say: Say) -> bool:
     say("limits", **ceilings._asdict())
     well = True
     for case in selected(config.cases, pattern):
+        if dtype not in case.dtypes:
+            continue
         say("begin", name=case.name)
         try:
             say("row", **row(case, dtype, config, ceilings, say))

@@ -7,6 +7,7 @@
     svm                 dual primal, several classes by one_vs_rest and one_vs_one
     latent              pca kmeans gmm tsne
     neighbors           knn
+    nn                  initializers activations dense dropout norm conv residual
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
     datasets            small real data sets, shipped with the package
@@ -29,6 +30,7 @@ from jaxml import (
     losses,
     model_selection,
     neighbors,
+    nn,
     optim,
     penalties,
     svm,
@@ -37,8 +39,8 @@ from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
-    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "optim",
-    "penalties", "svm",
+    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn",
+    "optim", "penalties", "svm",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -5,4 +5,6 @@ of its input, to which the parameters are cast, and takes sums over many terms (
 in float32 at least. Matrix products follow JAX's default precision.
 """
 
-__all__: list[str] = []
+from jaxml.nn import activations, conv, dense, dropout, initializers, norm, residual
+
+__all__ = ["activations", "conv", "dense", "dropout", "initializers", "norm", "residual"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxml._typing import Array
 
-__all__ = ["statistics_dtype", "tensor"]
+__all__ = ["along_last", "statistics_dtype", "tensor"]
 
 
 def tensor(name: str, value: Any, *shape: int | str, dtype: Any = None) -> Array:
@@ -50,3 +50,8 @@ def tensor(name: str, value: Any, *shape: int | str, dtype: Any = None) -> Array
 def statistics_dtype(dtype: Any) -> Any:
     """Return the dtype in which sums over many terms are taken: float32 for 16-bit floats."""
     return jnp.promote_types(dtype, jnp.float32)
+
+
+def along_last(v: Array, x: Array) -> Array:
+    """Return v, one number per channel, in the dtype of x and shaped to meet its last axis."""
+    return v.astype(x.dtype).reshape((1,) * (x.ndim - 1) + v.shape)

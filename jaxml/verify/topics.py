@@ -36,6 +36,13 @@ TOPICS = {
     "the limit of vanishing variance",
     "em": "ELBO <= log-likelihood for any q, equal at the posterior; the M-step is the stationary "
     "point of the ELBO; the log-likelihood never decreases",
+    "xavier": "forward and backward variance of signals through many layers by Xavier and He, within "
+    "a stated standard error; variances of the weights of kernels of any rank",
+    "batch-norm": "the gradient through the batch's mean and variance, three paths by hand; what "
+    "dropping two of them costs, as a number; running moments of both conventions; a batch spread "
+    "over an axis; layer normalization",
+    "dropout": "E y = x and Var y = x^2 p/(1 - p) within a stated standard error; backward is the "
+    "same mask",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
     "svm": "dual gradient Q a - 1; strong duality; KKT conditions; w = sum a_i y_i x_i; the dual "
     "touches data only through the kernel; hard margin as C grows on separable data",
