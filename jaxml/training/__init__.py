@@ -3,10 +3,8 @@
 ``run`` is what ``jaxml train CONFIG`` does; ``train`` takes any ``Task``, that is a model, its data
 and its measure as pure functions. A configuration is described in ``jaxml.training.config``.
 
-Example:
-  >>> from jaxml import training
-  >>> config = training.load("configs/train_resnet_digits.toml")  # doctest: +SKIP
-  >>> outcome = training.run(config, "runs/digits")  # doctest: +SKIP
+    config = training.load("configs/train_resnet_digits.toml")
+    outcome = training.run(config, "runs/digits")
 """
 
 from pathlib import Path

@@ -17,9 +17,10 @@ import optax
 
 from jaxml._loop import all_finite
 from jaxml._typing import Array, Float, Int, Key, PyTree
+from jaxml.training._table import ConfigError
 from jaxml.training.task import Task
 
-__all__ = ["Carry", "Keys", "Report", "initial", "keys", "make_step"]
+__all__ = ["Carry", "Keys", "Report", "check_drives", "initial", "keys", "make_step"]
 
 
 class Keys(NamedTuple):
@@ -131,3 +132,27 @@ def make_step(
         return carry, Report(loss, carry.total / carry.counted, carry.skipped, carry.streak)
 
     return jax.jit(step, donate_argnums=0)
+
+
+def check_drives(transformation: Any, carry: Carry) -> None:
+    """Raise ConfigError unless the optimizer makes, of gradients, updates of the same shapes.
+
+    Args:
+      transformation: An optax optimizer.
+      carry: Arrays or their shapes.
+    """
+
+    def update(params: PyTree, memory: PyTree) -> PyTree:
+        value = jnp.float32(0.0)
+        more = {"value": value, "grad": params, "value_fn": lambda params: value}
+        optimizer = optax.with_extra_args_support(transformation)
+        return optax.apply_updates(params, optimizer.update(params, memory, params, **more)[0])
+
+    try:
+        made = jax.eval_shape(update, carry.params, carry.memory)
+    except Exception as error:  # whatever an optimizer of another kind stumbles over
+        raise ConfigError(f"optimizer: it cannot drive this loop: {error}") from error
+    pairs = zip(jax.tree.leaves(made), jax.tree.leaves(carry.params), strict=True)
+    if wrong := [(new.shape, old.shape) for new, old in pairs if new.shape != old.shape]:
+        new, old = wrong[0]
+        raise ConfigError(f"optimizer: it cannot drive this loop: expected {old}, got {new}")

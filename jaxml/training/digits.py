@@ -8,7 +8,7 @@ into whole batches, each image moved by up to ``shift`` pixels, zeros moving in.
 """
 
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,8 @@ Images = Float[Array, "b 8 8 1"]
 class Model(NamedTuple):
     """The [model] table: the residual network."""
 
+    kind: Literal["basic", "bottleneck"] = "basic"  # of the blocks
+    preactivation: bool = False  # norm and activation before their convolution
     widths: Annotated[tuple[int, ...], Range(1)] = (16, 32, 64)  # channels of each stage
     blocks: Annotated[tuple[int, ...], Range(1)] = (1, 1, 1)  # residual blocks of each stage
 
@@ -78,14 +80,22 @@ def _batch(
     return shifted(rows.X[picked], shift=shift, key=moves), rows.y[picked]
 
 
-def _loss(params: PyTree, state: PyTree, batch: Any, key: Key) -> tuple[Scalar, PyTree]:
+def _loss(
+    params: PyTree, state: PyTree, batch: Any, key: Key, *, preactivation: bool
+) -> tuple[Scalar, PyTree]:
     X, y = batch
-    logits, state = resnet.apply(params, state, X, training=True)
+    logits, state = resnet.apply(
+        params, state, X, training=True, preactivation=preactivation
+    )
     return jax.vmap(losses.softmax_cross_entropy)(logits, y).mean(), state
 
 
-def _evaluate(params: PyTree, state: PyTree, rows: Rows) -> dict[str, Scalar]:
-    logits, _ = resnet.apply(params, state, rows.X_test, training=False)
+def _evaluate(
+    params: PyTree, state: PyTree, rows: Rows, *, preactivation: bool
+) -> dict[str, Scalar]:
+    logits, _ = resnet.apply(
+        params, state, rows.X_test, training=False, preactivation=preactivation
+    )
     return {
         "test_loss": jax.vmap(losses.softmax_cross_entropy)(logits, rows.y_test).mean(),
         "test_accuracy": (logits.argmax(axis=-1) == rows.y_test).mean(),
@@ -117,8 +127,8 @@ def build(options: Options, *, batch_size: int) -> Task:
         data=Rows(X, y, X_test, y_test),
         init=init,
         batch=partial(_batch, batch_size=batch_size, shift=data.shift),
-        loss=_loss,
-        evaluate=_evaluate,
+        loss=partial(_loss, preactivation=model.preactivation),
+        evaluate=partial(_evaluate, preactivation=model.preactivation),
         facts={"task": "digits", "n_train": n, "n_test": m, "n_parameters": size},
         about=(
             f"digits: {n} training rows, {m} test rows, stratified, split seed {data.split_seed}",
@@ -128,6 +138,4 @@ def build(options: Options, *, batch_size: int) -> Task:
 
 
 def _init(key: Key, *, n_classes: int, model: Model) -> tuple[PyTree, PyTree]:
-    return resnet.init(
-        key=key, c_in=1, n_classes=n_classes, widths=model.widths, blocks=model.blocks
-    )
+    return resnet.init(key=key, c_in=1, n_classes=n_classes, **model._asdict())

@@ -18,7 +18,7 @@ import jax
 from jaxml._typing import PyTree
 from jaxml.training import checkpoint
 from jaxml.training._signals import asked_to_end
-from jaxml.training._step import Carry, Report, initial, keys, make_step
+from jaxml.training._step import Carry, Report, check_drives, initial, keys, make_step
 from jaxml.training.checkpoint import CheckpointError
 from jaxml.training.config import Settings, differences
 from jaxml.training.metrics import Log
@@ -74,12 +74,17 @@ class _Run:
 
 
 def _begin(
-    path: Path, first: Callable[[], Carry], config: dict[str, Any], *, resume: bool, overwrite: bool
+    path: Path,
+    first: Callable[[], Carry],
+    shapes: Carry,
+    config: dict[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool,
 ) -> tuple[Carry, int, float]:
     """Return the carry to go on from, its step, and the seconds it took."""
     if resume:
-        # A program, not its result: no parameters are drawn only to be replaced.
-        carry, about = checkpoint.load(path, jax.eval_shape(first))
+        carry, about = checkpoint.load(path, shapes)
         if changed := differences(about.get("config"), config):
             raise CheckpointError(
                 f"{path} was written with another configuration: {'; '.join(changed)}"
@@ -120,6 +125,7 @@ def train(
     Raises:
       CheckpointError: Nothing to resume from, or a damaged or different checkpoint; or, without
         resume and overwrite, the folder holds a run.
+      ConfigError: The optimizer needs another loop: a gradient per example, say.
       TrainingError: Too many steps in a row were not finite.
       OSError: The folder cannot be written to.
     """
@@ -128,8 +134,10 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     streams = keys(settings.seed)
     first = partial(initial, task, optimizer.transformation, streams.init)
+    shapes = jax.eval_shape(first)
+    check_drives(optimizer.transformation, shapes)
     carry, step, seconds = _begin(
-        folder / "checkpoint.npz", first, config, resume=resume, overwrite=overwrite
+        folder / "checkpoint.npz", first, shapes, config, resume=resume, overwrite=overwrite
     )
     compiled = make_step(
         task,
@@ -155,8 +163,9 @@ def train(
                 _look(step - 1, report, settings, watch, saved)
             report = latest
             if step % settings.log_every == 0 or step == settings.steps:
-                _look(step, report, settings, watch, saved)
-                _record(run, step, report, optimizer)
+                _look(step, latest, settings, watch, saved)
+                _record(run, step, latest, optimizer)
+                report = None
             if step % settings.evaluate_every == 0 or step == settings.steps:
                 _evaluate(run, step, evaluate(carry.params, carry.state, task.data), watch)
             if step % settings.checkpoint_every == 0 or step == settings.steps:

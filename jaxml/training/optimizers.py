@@ -94,6 +94,8 @@ def _argument(value: Any, default: Any, where: str) -> Any:
         if not all(key.isdecimal() for key in value):
             raise ConfigError(f"{where}: expected steps as keys, got {', '.join(value)}")
         return {int(key): entry for key, entry in value.items()}
+    if where.endswith("learning_rate") and not number:
+        raise ConfigError(f"{where}: expected a number or a schedule, got {value!r}")
     return value
 
 
