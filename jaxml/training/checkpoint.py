@@ -13,7 +13,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ import numpy as np
 
 from jaxml._typing import PyTree
 
-__all__ = ["CheckpointError", "load", "save", "write_whole"]
+__all__ = ["CheckpointError", "Content", "read", "restore", "save", "write_whole"]
 
 FORMAT = 1
 BROKEN = (
@@ -37,6 +37,15 @@ class CheckpointError(ValueError):
 def _named(tree: PyTree) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {"leaf" + jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _bits(leaf: Any) -> Any:
+    """Return the integers of a random key, and any other leaf as it is."""
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
 def _digest(arrays: dict[str, np.ndarray], about: dict[str, Any]) -> str:
@@ -73,9 +82,10 @@ def save(path: str | Path, tree: PyTree, *, about: dict[str, Any]) -> None:
     Raises:
       OSError: The disk is full or the folder is not there; what stood at path is still there.
     """
-    host = {name: np.asarray(leaf) for name, leaf in _named(tree).items()}
-    dtypes = {name: array.dtype.name for name, array in host.items()}
-    # bfloat16 is no NumPy type: its bits travel as integers, its name in the text.
+    leaves = _named(tree)
+    dtypes = {name: str(leaf.dtype) for name, leaf in leaves.items()}
+    host = {name: np.asarray(_bits(leaf)) for name, leaf in leaves.items()}
+    # bfloat16 is no NumPy type: its bits travel as integers, as keys' do, its name in the text.
     arrays = {
         name: array.view(f"u{array.dtype.itemsize}") if array.dtype.kind == "V" else array
         for name, array in host.items()
@@ -86,11 +96,25 @@ def save(path: str | Path, tree: PyTree, *, about: dict[str, Any]) -> None:
     write_whole(Path(path), lambda file: np.savez(file, **entries))  # pyright: ignore
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+class Content(NamedTuple):
+    """What a checkpoint holds, whole and unchanged, but not yet held against a model."""
+
+    path: Path
+    arrays: dict[str, np.ndarray]
+    about: dict[str, Any]
+
+
+def read(path: str | Path) -> Content:
+    """Return the content of a checkpoint.
+
+    Raises:
+      CheckpointError: No file, or a damaged one.
+    """
+    path = Path(path)
     if not path.exists():
         raise CheckpointError(f"{path}: there is no checkpoint")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(arrays.pop("about").tobytes().decode())
         digest = about.pop("sha256")
@@ -104,22 +128,20 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(
             f"{path}: its content was changed: expected SHA-256 {digest}, got {found}"
         )
-    return arrays, about
+    return Content(path, arrays, about)
 
 
-def load(path: str | Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """Return the tree of a checkpoint, and what was written about it.
+def restore(content: Content, like: PyTree) -> PyTree:
+    """Return the tree of a checkpoint.
 
     Args:
-      path: The file.
+      content: As read.
       like: A tree of arrays or jax.ShapeDtypeStruct: what the checkpoint must hold.
 
     Raises:
-      CheckpointError: No file, a damaged one, or another tree, shape or dtype; the text names the
-        file and, for another tree, the leaf.
+      CheckpointError: Another tree, shape or dtype; the text names the leaf.
     """
-    path = Path(path)
-    arrays, about = _read(path)
+    path, arrays, about = content
     wanted = _named(like)
     for name in [*wanted, *arrays]:
         if name not in arrays or name not in wanted:
@@ -127,11 +149,11 @@ def load(path: str | Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
             raise CheckpointError(f"{path}: {name} is {state}: another model or optimizer wrote it")
     leaves = []
     for name, want in wanted.items():
-        dtype = about["dtypes"][name]
-        if (dtype, arrays[name].shape) != (jnp.dtype(want.dtype).name, want.shape):
+        array, dtype, bits = arrays[name], about["dtypes"][name], jax.eval_shape(_bits, want)
+        if (dtype, array.shape) != (str(want.dtype), bits.shape):
             raise CheckpointError(
-                f"{path}: {name} expected {want.dtype} {want.shape}, "
-                f"got {dtype} {arrays[name].shape}"
+                f"{path}: {name} expected {want.dtype} {bits.shape}, got {dtype} {array.shape}"
             )
-        leaves.append(jnp.asarray(arrays[name].view(jnp.dtype(want.dtype))))
-    return jax.tree.unflatten(jax.tree.structure(like), leaves), about
+        leaf = jnp.asarray(array.view(bits.dtype))
+        leaves.append(jax.random.wrap_key_data(leaf) if _is_key(want) else leaf)
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -84,14 +84,15 @@ def _begin(
 ) -> tuple[Carry, int, float]:
     """Return the carry to go on from, its step, and the seconds it took."""
     if resume:
-        carry, about = checkpoint.load(path, shapes)
-        if changed := differences(about.get("config"), config):
+        content = checkpoint.read(path)
+        if changed := differences(content.about.get("config"), config):
             raise CheckpointError(
                 f"{path} was written with another configuration: {'; '.join(changed)}"
             )
-        return carry, int(about["step"]), float(about["seconds"])
+        about = content.about
+        return checkpoint.restore(content, shapes), int(about["step"]), float(about["seconds"])
     if path.exists() and not overwrite:
-        raise CheckpointError(f"{path} holds a run: resume it, overwrite it, or name another folder")
+        raise CheckpointError(f"{path} holds a run: resume it (--resume), overwrite it (--overwrite), or name another folder")
     path.unlink(missing_ok=True)
     return jax.jit(first)(), 0, 0.0
 

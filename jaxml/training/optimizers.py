@@ -34,7 +34,7 @@ class Optimizer(NamedTuple):
 
 
 def _has_rate(function: Any) -> bool:
-    if not inspect.isfunction(function) or function.__name__.startswith(("_", "scale_by")):
+    if not inspect.isfunction(function) or function.__name__.startswith("scale_by"):
         return False
     return any(name.endswith("learning_rate") for name in inspect.signature(function).parameters)
 
@@ -45,7 +45,7 @@ def optimizer_names() -> tuple[str, ...]:
         prefix + name
         for prefix, module in NAMESPACES.items()
         for name, function in sorted(vars(module).items())
-        if _has_rate(function)
+        if not name.startswith("_") and _has_rate(function)
     )
 
 

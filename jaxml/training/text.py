@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml import datasets, losses
+from jaxml import datasets
 from jaxml._typing import Array, Int, Key, PyTree, Scalar
 from jaxml.nn.transformer import decoder
 from jaxml.training._table import ConfigError, Range
@@ -33,6 +33,7 @@ class Model(NamedTuple):
     n_heads: Annotated[int, Range(1)] = 4
     n_layers: Annotated[int, Range(1)] = 4
     d_hidden: Annotated[int, Range(1)] = 512
+    rate: Annotated[float, Range(0, 0.9)] = 0.0  # of dropout in training
 
 
 class Data(NamedTuple):
@@ -84,13 +85,10 @@ def _batch(
     return jax.vmap(lambda s: jax.lax.dynamic_slice(parts.train, (s,), (context + 1,)))(starts)
 
 
-def _mean_loss(params: PyTree, windows: Tokens) -> Scalar:
-    logits = decoder.apply(params, windows[:, :-1])
-    return jax.vmap(jax.vmap(losses.softmax_cross_entropy))(logits, windows[:, 1:]).mean()
-
-
-def _loss(params: PyTree, state: PyTree, batch: Tokens, key: Key) -> tuple[Scalar, PyTree]:
-    return _mean_loss(params, batch), state
+def _loss(
+    params: PyTree, state: PyTree, batch: Tokens, key: Key, *, rate: float
+) -> tuple[Scalar, PyTree]:
+    return decoder.loss(params, batch, rate=rate, key=key), state
 
 
 def _evaluate(
@@ -99,7 +97,7 @@ def _evaluate(
     """Return the loss of the held-out windows, a batch at a time to keep memory small."""
     m, length = parts.validation.shape
     batches = parts.validation.reshape(-1, batch_size, length)
-    return {"validation_loss": jax.lax.map(partial(_mean_loss, params), batches).mean()}
+    return {"validation_loss": jax.lax.map(partial(decoder.loss, params), batches).mean()}
 
 
 def _cut(tokens: np.ndarray, data: Data, batch_size: int) -> Parts:
@@ -152,7 +150,7 @@ def build(options: Options, *, batch_size: int) -> Task:
         data=parts,
         init=init,
         batch=partial(_batch, batch_size=batch_size, context=data.context),
-        loss=_loss,
+        loss=partial(_loss, rate=model.rate),
         evaluate=partial(_evaluate, batch_size=batch_size),
         facts={
             "task": "text", "vocabulary": len(alphabet), "n_train": parts.train.size,
@@ -170,4 +168,5 @@ def build(options: Options, *, batch_size: int) -> Task:
 
 
 def _init(key: Key, *, vocabulary: int, model: Model) -> tuple[PyTree, PyTree]:
-    return decoder.init(key=key, vocabulary=vocabulary, **model._asdict()), ()
+    sizes = {name: size for name, size in model._asdict().items() if name != "rate"}
+    return decoder.init(key=key, vocabulary=vocabulary, **sizes), ()

@@ -137,7 +137,7 @@ def test_text_loss_before_training_and_validation(words):
     few = words.data._replace(validation=words.data.validation[:8])
     value = words.evaluate(params, state, few)["validation_loss"]
     direct = np.mean([
-        float(words.loss(params, state, few.validation[i : i + 4], None)[0]) for i in (0, 4)
+        float(words.loss(params, state, few.validation[i : i + 4], jax.random.key(0))[0]) for i in (0, 4)
     ])  # fmt: skip
     np.testing.assert_allclose(value, direct, rtol=1e-5)
     assert abs(float(loss) - math.log(words.facts["vocabulary"])) < 1.5
