@@ -5,6 +5,20 @@ of its input, to which the parameters are cast, and takes sums over many terms (
 in float32 at least. Matrix products follow JAX's default precision.
 """
 
-from jaxml.nn import activations, conv, dense, dropout, initializers, norm, residual
+from jaxml.nn import (
+    activations,
+    attention,
+    conv,
+    dense,
+    dropout,
+    initializers,
+    norm,
+    positional,
+    residual,
+    transformer,
+)
 
-__all__ = ["activations", "conv", "dense", "dropout", "initializers", "norm", "residual"]
+__all__ = [
+    "activations", "attention", "conv", "dense", "dropout", "initializers", "norm", "positional",
+    "residual", "transformer",
+]  # fmt: skip

@@ -89,7 +89,8 @@ def _threshold(rate: float) -> tuple[int, int]:
 
 @partial(jax.jit, static_argnames=("bits", "threshold"))
 def _apply(x: Array, key: Key, *, bits: int, threshold: int) -> Array:
-    keep = _integers(key, x.shape, bits) >= threshold
+    drawn = _integers(key, x.shape, bits)
+    keep = drawn >= drawn.dtype.type(threshold)
     # In 16 bits the scale would be rounded before it multiplies: E y = (1 + 2^-9) x.
     grown = x.astype(statistics_dtype(x.dtype)) * (2**bits / (2**bits - threshold))
     return jnp.where(keep, grown, 0).astype(x.dtype)

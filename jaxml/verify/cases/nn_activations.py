@@ -39,7 +39,9 @@ def _total(f: Callable) -> Callable:
     return lambda z: f(z).sum()
 
 
-def _slope(name: str, f: Callable, slope: Callable, topics: tuple, tol: Tolerance, ref: str) -> Case:
+def _slope(
+    name: str, f: Callable, slope: Callable, topics: tuple, tol: Tolerance, ref: str
+) -> Case:
     return Case(
         f"nn.activations.{name}/gradient", topics, "gradient",
         jax.grad(_total(f)), slope, SCORES, tol, ref, _total(f),
