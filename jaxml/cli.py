@@ -162,7 +162,9 @@ def _train(options: argparse.Namespace, console: Console) -> int:
     for name, value in end.metrics.items():
         console.print(f"{name:<18} {value:.4f}")
     skipped = f", {end.skipped} skipped" if end.skipped else ""
-    console.print(f"{end.step} steps{skipped}, {end.seconds:.0f} s; written to {folder}", soft_wrap=True)
+    console.print(
+        f"{end.step} steps{skipped}, {end.seconds:.0f} s; written to {folder}", soft_wrap=True
+    )
     try:
         records = training.metrics.read(folder / "metrics.jsonl")
         training.picture.draw(records, folder / "loss.png", title=options.config.stem)

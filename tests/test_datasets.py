@@ -71,7 +71,12 @@ def test_text_is_the_dictionary():
     assert text.isascii()
     assert set(text) - {"\n"} <= {chr(c) for c in range(32, 127)}
     assert not any(line.endswith(" ") for line in text.split("\n"))
-    for entry in ("ABASEMENT, n.", "LOGIC, n.", "SAINT, n.  A dead sinner revised and edited.", "ZOOLOGY, n."):
+    for entry in (
+        "ABASEMENT, n.",
+        "LOGIC, n.",
+        "SAINT, n.  A dead sinner revised and edited.",
+        "ZOOLOGY, n.",
+    ):
         assert f"\n\n{entry}" in text
     for frame in ("00-database", "wiretap", "abcdefghijklmnopqrstuvwxyz", "{"):
         assert frame not in text

@@ -70,7 +70,9 @@ def initial(task: Task, transformation: Any, key: Key) -> Carry:
 
 def _like(tree: PyTree, like: PyTree) -> PyTree:
     # optax keeps part of its state in the default float, which may be wider than the parameters.
-    return jax.tree.map(lambda a, b: a if a.dtype == b.dtype else jnp.asarray(a, b.dtype), tree, like)
+    return jax.tree.map(
+        lambda a, b: a if a.dtype == b.dtype else jnp.asarray(a, b.dtype), tree, like
+    )
 
 
 def make_step(

@@ -1,9 +1,9 @@
 """A training configuration: TOML in, checked NamedTuples out; every error names its key.
 
-    task = "digits" or "text"
-    [model] [data] [sample]   as the task's Options say
-    [optimizer]               name, arguments, learning_rate; see jaxml.training.optimizers
-    [train]                   Settings
+task = "digits" or "text"
+[model] [data] [sample]   as the task's Options say
+[optimizer]               name, arguments, learning_rate; see jaxml.training.optimizers
+[train]                   Settings
 """
 
 import tomllib

@@ -84,9 +84,7 @@ def _loss(
     params: PyTree, state: PyTree, batch: Any, key: Key, *, preactivation: bool
 ) -> tuple[Scalar, PyTree]:
     X, y = batch
-    logits, state = resnet.apply(
-        params, state, X, training=True, preactivation=preactivation
-    )
+    logits, state = resnet.apply(params, state, X, training=True, preactivation=preactivation)
     return jax.vmap(losses.softmax_cross_entropy)(logits, y).mean(), state
 
 

@@ -92,7 +92,10 @@ def _begin(
         about = content.about
         return checkpoint.restore(content, shapes), int(about["step"]), float(about["seconds"])
     if path.exists() and not overwrite:
-        raise CheckpointError(f"{path} holds a run: resume it (--resume), overwrite it (--overwrite), or name another folder")
+        raise CheckpointError(
+            f"{path} holds a run: go on with it (--resume), begin anew (--overwrite), "
+            "or name another folder"
+        )
     path.unlink(missing_ok=True)
     return jax.jit(first)(), 0, 0.0
 

@@ -26,7 +26,9 @@ def _parse(path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
             int(record["step"])
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path}: line {number} is not a record of a step: {line!r}") from error
+            raise ValueError(
+                f"{path}: line {number} is not a record of a step: {line!r}"
+            ) from error
         records.append(record)
     return records
 

@@ -34,7 +34,9 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, title: str = ""
         steps, values = [r["step"] for r in known], [r[name] for r in known]
         label = "training loss" if name == "loss" else name.replace("_", " ")
         axes.plot(steps, values, label=label, marker="" if name == "loss" else "o", markersize=3)
-    for color, name in zip(("0.35", "0.6"), (n for n in names if n.endswith("entropy")), strict=False):
+    for color, name in zip(
+        ("0.35", "0.6"), (n for n in names if n.endswith("entropy")), strict=False
+    ):
         value = next(r[name] for r in records if name in r)
         axes.axhline(value, color=color, linestyle="--", label=name.replace("_", " "))
     axes.set(xlabel="step", ylabel="nats", title=title, ylim=(0, None))

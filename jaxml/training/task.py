@@ -1,4 +1,4 @@
-"""What is trained: pure functions over one tree of arrays, which the loop compiles into one step."""
+"""What is trained: pure functions over one tree of arrays, compiled into one step."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

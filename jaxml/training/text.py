@@ -9,7 +9,7 @@ taken over the whole text, held-out part included: no unigram or bigram model do
 """
 
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,12 +91,9 @@ def _loss(
     return decoder.loss(params, batch, rate=rate, key=key), state
 
 
-def _evaluate(
-    params: PyTree, state: PyTree, parts: Parts, *, batch_size: int
-) -> dict[str, Scalar]:
+def _evaluate(params: PyTree, state: PyTree, parts: Parts, *, batch_size: int) -> dict[str, Scalar]:
     """Return the loss of the held-out windows, a batch at a time to keep memory small."""
-    m, length = parts.validation.shape
-    batches = parts.validation.reshape(-1, batch_size, length)
+    batches = parts.validation.reshape(-1, batch_size, parts.validation.shape[1])
     return {"validation_loss": jax.lax.map(partial(decoder.loss, params), batches).mean()}
 
 
@@ -115,9 +112,7 @@ def _cut(tokens: np.ndarray, data: Data, batch_size: int) -> Parts:
     return Parts(jnp.asarray(tokens[:n], jnp.int32), jnp.asarray(np.stack(windows), jnp.int32))
 
 
-def _write(
-    params: PyTree, state: PyTree, key: Key, *, alphabet: np.ndarray, sample: Sample
-) -> str:
+def _write(params: PyTree, state: PyTree, key: Key, *, alphabet: np.ndarray, sample: Sample) -> str:
     prompt = jnp.asarray(np.searchsorted(alphabet, list(sample.prompt)), jnp.int32)
     tokens = decoder.generate(
         params, prompt, key=key, length=sample.length, temperature=sample.temperature

@@ -1,7 +1,10 @@
 """``jaxml train``: a minute's configuration end to end, exit codes and messages."""
 
 import builtins
+import contextlib
+import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,16 +65,32 @@ def config(tmp_path):
     return path
 
 
-def test_digits_end_to_end(capsys, tmp_path, config):
-    assert cli.main(["train", str(config), "--out", str(tmp_path / "run")]) == 0
-    out = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A run of the digits and what it printed."""
+    folder, out = tmp_path_factory.mktemp("first"), io.StringIO()
+    (folder / "quick.toml").write_text(DIGITS)
+    with contextlib.redirect_stdout(out):
+        code = cli.main(["train", str(folder / "quick.toml"), "--out", str(folder / "run")])
+    assert code == 0
+    return folder / "run", out.getvalue()
+
+
+@pytest.fixture
+def run(tmp_path, first):
+    """A copy of that run."""
+    return shutil.copytree(first[0], tmp_path / "run")
+
+
+def test_digits_end_to_end(first):
+    folder, out = first
     for word in ("1437 training rows, 360 test rows", "parameters", "step      4", "test_accuracy",
                  "6 steps", "written to"):  # fmt: skip
         assert word in out
-    records = training.metrics.read(tmp_path / "run" / "metrics.jsonl")
+    records = training.metrics.read(folder / "metrics.jsonl")
     assert [r["step"] for r in records if "loss" in r] == [2, 4, 6]
     assert [r["step"] for r in records if "test_accuracy" in r] == [4, 6]
-    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"checkpoint.npz", "metrics.jsonl"}
+    assert {p.name for p in folder.iterdir()} >= {"checkpoint.npz", "metrics.jsonl"}
 
 
 def test_text_end_to_end(capsys, tmp_path):
@@ -89,11 +108,10 @@ def test_text_end_to_end(capsys, tmp_path):
     assert first["bigram_entropy"] < first["unigram_entropy"]
 
 
-def test_picture_or_why_not(capsys, tmp_path, config, monkeypatch):
+def test_picture_or_why_not(capsys, run, config, monkeypatch):
     pytest.importorskip("matplotlib", reason="the picture needs Matplotlib (extra plot)")
-    assert cli.main(["train", str(config), "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
-    (tmp_path / "loss.png").unlink()
+    assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    (run / "loss.png").unlink()
     real = builtins.__import__
 
     def absent(name, *arguments, **options):
@@ -102,18 +120,20 @@ def test_picture_or_why_not(capsys, tmp_path, config, monkeypatch):
         return real(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    assert cli.main(["train", str(config), "--out", str(tmp_path), "--resume"]) == 0
+    assert cli.main(["train", str(config), "--out", str(run), "--resume"]) == 0
     assert "pip install 'jaxml[plot]'" in capsys.readouterr().out
-    assert not (tmp_path / "loss.png").exists()
+    assert not (run / "loss.png").exists()
 
 
-def test_existing_run(capsys, tmp_path, config):
-    arguments = ["train", str(config), "--out", str(tmp_path)]
-    assert cli.main(arguments) == 0
+def test_existing_run(capsys, run, config):
+    arguments = ["train", str(config), "--out", str(run)]
+    before = (run / "checkpoint.npz").read_bytes()
     assert cli.main(arguments) == 2
     assert "--resume" in capsys.readouterr().err
+    assert (run / "checkpoint.npz").read_bytes() == before
+    config.write_text(DIGITS.replace("learning_rate = 0.01", "learning_rate = 0.02"))
     assert cli.main([*arguments, "--overwrite"]) == 0
-    assert cli.main([*arguments, "--resume"]) == 0
+    assert (run / "checkpoint.npz").read_bytes() != before
     with pytest.raises(SystemExit) as misuse:
         cli.main([*arguments, "--resume", "--overwrite"])
     assert misuse.value.code == 2
@@ -131,26 +151,29 @@ def test_bad_configuration(capsys, tmp_path, config, old, new, word):
     assert word in capsys.readouterr().err
 
 
-def test_truncated_checkpoint(capsys, tmp_path, config):
-    assert cli.main(["train", str(config), "--out", str(tmp_path)]) == 0
-    path = tmp_path / "checkpoint.npz"
+def test_truncated_checkpoint(capsys, run, config):
+    path = run / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[:500])
-    assert cli.main(["train", str(config), "--out", str(tmp_path), "--resume"]) == 2
+    assert cli.main(["train", str(config), "--out", str(run), "--resume"]) == 2
     error = capsys.readouterr().err
     assert str(path) in error
     assert "truncated or not a checkpoint" in error
 
 
-def test_another_configuration(capsys, tmp_path, config):
-    assert cli.main(["train", str(config), "--out", str(tmp_path)]) == 0
-    config.write_text(DIGITS.replace("0.01", "0.02"))
-    assert cli.main(["train", str(config), "--out", str(tmp_path), "--resume"]) == 2
-    assert "optimizer.learning_rate: 0.01, not 0.02" in capsys.readouterr().err
+@pytest.mark.parametrize(("old", "new", "word"), [
+    ("0.01", "0.02", "optimizer.learning_rate: 0.01, not 0.02"),
+    ("[4]", "[6]", "model.widths: [4], not [6]"),
+    ('"adam"', '"adamw"', "optimizer.name: 'adam', not 'adamw'"),
+])  # fmt: skip
+def test_another_configuration(capsys, run, config, old, new, word):
+    config.write_text(DIGITS.replace(old, new))
+    assert cli.main(["train", str(config), "--out", str(run), "--resume"]) == 2
+    assert word in capsys.readouterr().err
 
 
 def test_divergence(capsys, tmp_path, config):
-    slow = DIGITS.replace('"adam"', '"sgd"').replace("0.01", "1e38").replace("steps = 6", "steps = 40")
-    config.write_text(slow + "max_skipped = 3\n")
+    wild = DIGITS.replace('"adam"', '"sgd"').replace("0.01", "1e38")
+    config.write_text(wild.replace("steps = 6", "steps = 40") + "max_skipped = 3\n")
     assert cli.main(["train", str(config), "--out", str(tmp_path)]) == 1
     assert "steps in a row were not finite" in capsys.readouterr().err
     with np.load(tmp_path / "checkpoint.npz") as file:

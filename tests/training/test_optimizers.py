@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxml import optim
+from jaxml import optim, training
 from jaxml.training import ConfigError, optimizers
+from jaxml.training._step import check_drives, initial
 from jaxml.training._table import Table
 from tests.training import tiny
 
@@ -60,22 +61,38 @@ def test_all_of_optax_is_known():
 
 
 SPECIAL = {"noisy_sgd": {"key": 0}, "polyak_sgd": {"max_learning_rate": 0.1}}
-ALIASES = [name for name in optimizers.optimizer_names() if not name.startswith("contrib.")]
 
 
-@pytest.mark.parametrize("name", [*ALIASES, "contrib.muon", "contrib.momo"])
-def test_every_one_drives_the_loop(tmp_path, name):
-    given = SPECIAL.get(name, {}) if name == "polyak_sgd" else {
-        "learning_rate": 0.01, **SPECIAL.get(name, {})}  # fmt: skip
-    settings = tiny.SETTINGS._replace(steps=3, log_every=1, evaluate_every=9, checkpoint_every=9)
-    optimizer = build(name=name, **given)
-    end = tiny.train(tmp_path, settings=settings, optimizer=optimizer)
+def arguments(name):
+    rate = {} if name == "polyak_sgd" else {"learning_rate": 0.01}
+    return {**rate, **SPECIAL.get(name, {})}
+
+
+@pytest.mark.parametrize("name", [
+    "adam", "adafactor", "lbfgs", "noisy_sgd", "polyak_sgd", "contrib.momo", "jaxml.momentum",
+])  # fmt: skip
+def test_the_loop_is_driven_and_resumed(tmp_path, name):
+    settings = tiny.SETTINGS._replace(steps=4, log_every=1, evaluate_every=9, checkpoint_every=2)
+    optimizer = build(name=name, **arguments(name))
+    whole = tiny.train(tmp_path / "whole", settings=settings, optimizer=optimizer)
     start = tiny.task().init(jax.random.split(jax.random.key(settings.seed), 4)[0])[0]
-    assert end.skipped == 0
-    assert np.isfinite(end.params["w"]).all()
-    assert not np.array_equal(end.params["w"], start["w"])
-    resumed = tiny.train(tmp_path, settings=settings, optimizer=optimizer, resume=True)
-    np.testing.assert_array_equal(resumed.params["w"], end.params["w"])
+    assert whole.skipped == 0
+    assert np.isfinite(whole.params["w"]).all()
+    assert not np.array_equal(whole.params["w"], start["w"])
+    half = settings._replace(steps=2)
+    tiny.train(tmp_path / "half", settings=half, optimizer=optimizer)
+    resumed = tiny.train(tmp_path / "half", settings=settings, optimizer=optimizer, resume=True)
+    np.testing.assert_array_equal(resumed.params["w"], whole.params["w"])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "name", [n for n in optimizers.optimizer_names() if not n.startswith("contrib.")]
+)
+def test_every_one_of_optax_and_jaxml_fits_the_loop(name):
+    chosen = build(name=name, **arguments(name)).transformation
+    key = jax.random.key(0)
+    check_drives(chosen, jax.eval_shape(lambda: initial(tiny.task(), chosen, key)))
 
 
 @pytest.mark.parametrize(("table", "direct"), [
@@ -155,8 +172,18 @@ def test_errors_name_the_key(table, words):
         assert word in str(error.value)
 
 
-def test_an_optimizer_that_needs_another_loop_is_refused(tmp_path):
-    table = {"learning_rate": 0.1, "l2_norm_clip": 1.0, "noise_multiplier": 0.1, "seed": 0}
-    optimizer = build(name="contrib.dpsgd", **table)  # wants one gradient per example
+def _mean_of_examples(updates, state, params=None):
+    return jax.tree.map(lambda g: g.mean(axis=0), updates), state
+
+
+def _lacks(updates, state, params=None, *, hessian):
+    return updates, state
+
+
+@pytest.mark.parametrize("update", [_mean_of_examples, _lacks])
+def test_an_optimizer_that_needs_another_loop_is_refused(tmp_path, update):
+    transformation = optax.GradientTransformationExtraArgs(lambda params: (), update)
+    optimizer = training.Optimizer(transformation, lambda step: None)
     with pytest.raises(ConfigError, match="optimizer: it cannot drive this loop"):
         tiny.train(tmp_path, optimizer=optimizer)
+    assert not (tmp_path / "checkpoint.npz").exists()

@@ -1,6 +1,7 @@
 """The two shipped tasks: their data, their batches, and what their losses are compared with."""
 
 import collections
+import itertools
 import math
 
 import jax
@@ -47,9 +48,7 @@ def test_split_follows_its_own_seed(rows):
 
 
 def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(rows, key):
-    index = rows._replace(
-        X=jnp.zeros((100, 8, 8, 1)), y=jnp.arange(100)
-    )
+    index = rows._replace(X=jnp.zeros((100, 8, 8, 1)), y=jnp.arange(100))
     batch = jax.jit(lambda step: digits._batch(key, step, index, batch_size=24, shift=0)[1])
     one, two = (np.concatenate([batch(4 * e + i) for i in range(4)]) for e in range(2))
     assert len(set(one.tolist())) == len(set(two.tolist())) == 96
@@ -58,7 +57,7 @@ def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(rows, key):
 
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_shifted_moves_each_image_by_whole_pixels(key, rng, shift):
-    X = jnp.asarray(rng.normal(size=(200, 8, 8, 1)), jnp.float32)
+    X = jnp.asarray(rng.normal(size=(600, 8, 8, 1)), jnp.float32)
     moved = np.asarray(digits.shifted(X, shift=shift, key=key))
     padded = np.pad(X, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
     seen = collections.Counter()
@@ -76,9 +75,9 @@ def test_shifted_moves_each_image_by_whole_pixels(key, rng, shift):
 
 def test_digits_loss_and_accuracy(rows):
     task = digits.build(digits.Options(digits.Model(widths=(4,), blocks=(1,))), batch_size=16)
-    params, state = task.init(jax.random.key(0))
-    X, y = task.batch(jax.random.key(1), jnp.int32(3), task.data)
-    loss, after = task.loss(params, state, (X, y), jax.random.key(2))
+    params, state = jax.jit(task.init)(jax.random.key(0))
+    batch = jax.jit(task.batch)(jax.random.key(1), jnp.int32(3), task.data)
+    loss, after = jax.jit(task.loss)(params, state, batch, jax.random.key(2))
     assert abs(float(loss) - math.log(10)) < 1.5  # nothing learned yet
     assert jax.tree.structure(after) == jax.tree.structure(state)
     values = jax.jit(task.evaluate)(params, state, task.data)
@@ -95,7 +94,10 @@ def test_entropies_of_short_texts():
 
 def test_entropies_are_those_of_counting(words):
     full = datasets.devils_dictionary()
-    single, pairs = collections.Counter(full), collections.Counter(zip(full, full[1:], strict=False))
+    single, pairs = (
+        collections.Counter(full),
+        collections.Counter(itertools.pairwise(full)),
+    )
     first = collections.Counter(full[:-1])
     n = len(full)
     h = -sum(c / n * math.log(c / n) for c in single.values())
@@ -131,20 +133,30 @@ def test_text_batches_are_windows_of_the_training_part(words):
 
 
 def test_text_loss_before_training_and_validation(words):
-    params, state = words.init(jax.random.key(0))
-    batch = words.batch(jax.random.key(1), jnp.int32(0), words.data)
-    loss, _ = words.loss(params, state, batch, jax.random.key(2))
+    params, state = jax.jit(words.init)(jax.random.key(0))
+    loss_of = jax.jit(lambda windows: words.loss(params, state, windows, jax.random.key(2))[0])
     few = words.data._replace(validation=words.data.validation[:8])
-    value = words.evaluate(params, state, few)["validation_loss"]
-    direct = np.mean([
-        float(words.loss(params, state, few.validation[i : i + 4], jax.random.key(0))[0]) for i in (0, 4)
-    ])  # fmt: skip
+    value = jax.jit(words.evaluate)(params, state, few)["validation_loss"]
+    direct = np.mean([float(loss_of(few.validation[i : i + 4])) for i in (0, 4)])
     np.testing.assert_allclose(value, direct, rtol=1e-5)
+    loss = loss_of(words.batch(jax.random.key(1), jnp.int32(0), words.data))
     assert abs(float(loss) - math.log(words.facts["vocabulary"])) < 1.5
 
 
+def test_dropout_is_for_training_only(words):
+    task = text.build(TEXT._replace(model=TEXT.model._replace(rate=0.5)), batch_size=4)
+    params, state = jax.jit(task.init)(jax.random.key(0))
+    loss = jax.jit(task.loss)
+    batch = task.batch(jax.random.key(1), jnp.int32(0), task.data)
+    one, two, again = (loss(params, state, batch, jax.random.key(k))[0] for k in (0, 1, 0))
+    assert one == again != two
+    few = words.data._replace(validation=words.data.validation[:4])
+    one, two = (jax.jit(t.evaluate)(params, state, few)["validation_loss"] for t in (task, words))
+    assert one == two
+
+
 def test_sample_begins_with_the_prompt_and_follows_the_key(words):
-    params, state = words.init(jax.random.key(0))
+    params, state = jax.jit(words.init)(jax.random.key(0))
     one, two, again = (words.sample(params, state, jax.random.key(k)) for k in (0, 1, 0))
     assert one.startswith("THE ")
     assert len(one) == 16
