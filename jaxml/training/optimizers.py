@@ -30,7 +30,7 @@ class Optimizer(NamedTuple):
     """An optimizer and the learning rate that it follows."""
 
     transformation: optax.GradientTransformation
-    learning_rate: optax.Schedule  # steps taken -> learning rate, for the log
+    learning_rate: Callable[[int], Any]  # steps taken -> learning rate or None, for the log
 
 
 def _has_rate(function: Any) -> bool:

@@ -112,12 +112,27 @@ def _cut(tokens: np.ndarray, data: Data, batch_size: int) -> Parts:
     return Parts(jnp.asarray(tokens[:n], jnp.int32), jnp.asarray(np.stack(windows), jnp.int32))
 
 
-def _write(params: PyTree, state: PyTree, key: Key, *, alphabet: np.ndarray, sample: Sample) -> str:
-    prompt = jnp.asarray(np.searchsorted(alphabet, list(sample.prompt)), jnp.int32)
-    tokens = decoder.generate(
-        params, prompt, key=key, length=sample.length, temperature=sample.temperature
-    )
-    return "".join(alphabet[np.asarray(tokens)])
+def _write(
+    params: PyTree, state: PyTree, key: Key, *, alphabet: np.ndarray, context: int, sample: Sample
+) -> str:
+    """Return the prompt and what the decoder writes after it.
+
+    Training has shown it positions up to the context only: what it writes is cut into pieces, each
+    seen after the last half of a context.
+    """
+    tokens = np.searchsorted(alphabet, list(sample.prompt)).astype(np.int32)
+    total = len(tokens) + sample.length
+    while len(tokens) < total:
+        past = tokens[-max(1, context // 2) :]
+        window = decoder.generate(
+            params,
+            past,
+            key=jax.random.fold_in(key, len(tokens)),
+            length=max(1, context - len(past)),
+            temperature=sample.temperature,
+        )
+        tokens = np.concatenate((tokens, np.asarray(window)[len(past) :]))
+    return "".join(alphabet[tokens[:total]])
 
 
 def build(options: Options, *, batch_size: int) -> Task:
@@ -158,7 +173,7 @@ def build(options: Options, *, batch_size: int) -> Task:
             f"entropy in nats per character: unigram {unigram:.4f}, bigram {bigram:.4f}",
             f"decoder of {size} parameters",
         ),
-        sample=partial(_write, alphabet=alphabet, sample=sample),
+        sample=partial(_write, alphabet=alphabet, context=data.context, sample=sample),
     )  # fmt: skip
 
 

@@ -73,15 +73,20 @@ def test_shifted_moves_each_image_by_whole_pixels(key, rng, shift):
     assert len(seen) == (2 * shift + 1) ** 2
 
 
-def test_digits_loss_and_accuracy(rows):
+def test_digits_loss_and_accuracy():
     task = digits.build(digits.Options(digits.Model(widths=(4,), blocks=(1,))), batch_size=16)
-    params, state = jax.jit(task.init)(jax.random.key(0))
-    batch = jax.jit(task.batch)(jax.random.key(1), jnp.int32(3), task.data)
-    loss, after = jax.jit(task.loss)(params, state, batch, jax.random.key(2))
+
+    @jax.jit
+    def values():
+        params, state = task.init(jax.random.key(0))
+        batch = task.batch(jax.random.key(1), jnp.int32(3), task.data)
+        loss, after = task.loss(params, state, batch, jax.random.key(2))
+        return loss, state, after, task.evaluate(params, state, task.data)
+
+    loss, state, after, measured = values()
     assert abs(float(loss) - math.log(10)) < 1.5  # nothing learned yet
     assert jax.tree.structure(after) == jax.tree.structure(state)
-    values = jax.jit(task.evaluate)(params, state, task.data)
-    assert 0 <= float(values["test_accuracy"]) <= 0.5
+    assert 0 <= float(measured["test_accuracy"]) <= 0.5
     assert (task.facts["n_train"], task.facts["n_test"]) == (1437, 360)
 
 
@@ -132,32 +137,52 @@ def test_text_batches_are_windows_of_the_training_part(words):
     assert not np.array_equal(seen, batch(jnp.int32(1)))
 
 
-def test_text_loss_before_training_and_validation(words):
-    params, state = jax.jit(words.init)(jax.random.key(0))
-    loss_of = jax.jit(lambda windows: words.loss(params, state, windows, jax.random.key(2))[0])
+@pytest.fixture(scope="module")
+def untrained(words):
+    """Parameters drawn for the decoder."""
+    return jax.jit(words.init)(jax.random.key(0))
+
+
+def test_text_loss_before_training_and_validation(words, untrained):
+    loss_of = jax.jit(lambda windows: words.loss(*untrained, windows, jax.random.key(2))[0])
     few = words.data._replace(validation=words.data.validation[:8])
-    value = jax.jit(words.evaluate)(params, state, few)["validation_loss"]
+    value = jax.jit(words.evaluate)(*untrained, few)["validation_loss"]
     direct = np.mean([float(loss_of(few.validation[i : i + 4])) for i in (0, 4)])
     np.testing.assert_allclose(value, direct, rtol=1e-5)
     loss = loss_of(words.batch(jax.random.key(1), jnp.int32(0), words.data))
     assert abs(float(loss) - math.log(words.facts["vocabulary"])) < 1.5
 
 
-def test_dropout_is_for_training_only(words):
+def test_dropout_follows_the_key(words, untrained):
     task = text.build(TEXT._replace(model=TEXT.model._replace(rate=0.5)), batch_size=4)
-    params, state = jax.jit(task.init)(jax.random.key(0))
-    loss = jax.jit(task.loss)
-    batch = task.batch(jax.random.key(1), jnp.int32(0), task.data)
-    one, two, again = (loss(params, state, batch, jax.random.key(k))[0] for k in (0, 1, 0))
+    batch = words.data.validation[:4]
+    loss = jax.jit(lambda key: task.loss(*untrained, batch, key)[0])
+    one, two, again = (loss(jax.random.key(k)) for k in (0, 1, 0))
     assert one == again != two
-    few = words.data._replace(validation=words.data.validation[:4])
-    one, two = (jax.jit(t.evaluate)(params, state, few)["validation_loss"] for t in (task, words))
-    assert one == two
 
 
-def test_sample_begins_with_the_prompt_and_follows_the_key(words):
-    params, state = jax.jit(words.init)(jax.random.key(0))
-    one, two, again = (words.sample(params, state, jax.random.key(k)) for k in (0, 1, 0))
+def test_sample_begins_with_the_prompt_and_follows_the_key(words, untrained):
+    one, two, again = (words.sample(*untrained, jax.random.key(k)) for k in (0, 1, 0))
     assert one.startswith("THE ")
-    assert len(one) == 16
+    assert len(one) == len("THE ") + 12
     assert one == again != two
+
+
+def test_sample_stays_within_the_positions_of_training(words, untrained, monkeypatch):
+    asked = []
+
+    def generate(params, prompt, *, key, length, temperature):
+        asked.append((len(prompt), length, str(jax.random.key_data(key)), temperature))
+        return jnp.concatenate((prompt, jnp.full(length, 7, jnp.int32)))
+
+    monkeypatch.setattr(text.decoder, "generate", generate)
+    letter = sorted(set(datasets.devils_dictionary()))[7]
+    longer = TEXT.sample._replace(length=40)
+    assert words.sample(*untrained, jax.random.key(0), sample=longer) == "THE " + 40 * letter
+    assert [call[:2] for call in asked] == [(4, 12), (8, 8), (8, 8), (8, 8), (8, 8)]
+    assert len({call[2] for call in asked}) == 5
+    assert {call[3] for call in asked} == {1.0}
+    asked.clear()
+    beyond = TEXT.sample._replace(prompt="THE DEVIL AND MAN", length=3)
+    assert words.sample(*untrained, jax.random.key(0), sample=beyond) == beyond.prompt + 3 * letter
+    assert [call[:2] for call in asked] == [(8, 8)]
