@@ -25,12 +25,13 @@ def batch_norm(
     from jaxml.nn.norm import batch_norm
 
     wide = "float64" if dtype == "float64" else "float32"
-    params = batch_norm.Params(
-        1 + layers.normal(rng, dtype, c, scale=0.1), layers.normal(rng, dtype, c, scale=0.1)
-    )
+    scale: Any = 1 + layers.normal(rng, dtype, c, scale=0.1)
+    bias: Any = layers.normal(rng, dtype, c, scale=0.1)
+    params = batch_norm.Params(scale, bias)
     x = layers.normal(rng, wide, n, h, w, c) * rng.uniform(0.5, 2.0, c) + rng.standard_normal(c)
-    x = x.astype(params.scale.dtype)
-    state = batch_norm.State(np.zeros(c, wide), np.ones(c, wide))
+    x = x.astype(scale.dtype)
+    mean: Any = np.zeros(c, wide)
+    state = batch_norm.State(mean, mean + 1)
 
     def f(params: Any, x: Any) -> tuple[Any, Any]:
         return batch_norm.apply(params, state, x, training=True)
@@ -134,15 +135,15 @@ def mask_error(x: np.ndarray, u: np.ndarray, rate: float, out: tuple) -> float:
     The scale of what is kept may be 1/(1 - p) for a p within a standard error of the rate; the
     error is the largest relative one of an entry, the scale taken from the entries themselves.
     """
-    x, u, *out = (np.asarray(a, np.float64) for a in (x, u, *out))
-    kept = out[0] != 0
+    x, u, *found = (np.asarray(a, np.float64) for a in (x, u, *out))
+    kept = found[0] != 0
     off = np.sqrt(rate * (1.0 - rate) / x.size)
     if abs(np.mean(~kept) - rate) > 6.0 * off + 2.0**-17:
         return float("inf")
-    scale = np.median(out[0][kept] / x[kept])
+    scale = np.median(found[0][kept] / x[kept])
     if abs(scale * (1.0 - rate) - 1.0) > 1e-3:
         return float("inf")
-    errors = [np.abs(y - scale * kept * v) for y, v in zip(out, (x, u), strict=False)]
+    errors = [np.abs(y - scale * kept * v) for y, v in zip(found, (x, u), strict=False)]
     sizes = [np.maximum(scale * np.abs(v), np.finfo(np.float32).tiny) for v in (x, u)]
     worst = max(float((e / s).max()) for e, s in zip(errors, sizes, strict=False))
     return worst if np.isfinite(worst) else float("inf")
@@ -169,7 +170,11 @@ def dropout_peer(
 
         call = jax.jit(both if gradient else f)
         arrays = jax.device_put((x, key, u) if gradient else (x, key))
-        return lambda: call(*arrays), lambda out: (out,)
+
+        def run() -> Any:
+            return call(*arrays)
+
+        return run, lambda out: (out,)
     functional = layers.torch().nn.functional
 
     def g(x: Any) -> tuple[Any, tuple]:

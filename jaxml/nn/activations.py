@@ -26,7 +26,7 @@ Axes = int | tuple[int, ...]
 
 
 def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The logistic function; derivative sigmoid(z) sigmoid(-z) <= 1/4, exact in both tails."""
+    """The logistic function s; derivative s(z) s(-z) <= 1/4, exact in both tails."""
     return _sigmoid(tensor("z", z, "..."))
 
 
@@ -44,7 +44,7 @@ def _(primals: tuple, tangents: tuple) -> tuple:
 
 
 def tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Hyperbolic tangent; derivative 1 - tanh(z)^2."""
+    """The hyperbolic tangent t; derivative 1 - t(z)^2."""
     return jnp.tanh(tensor("z", z, "..."))
 
 

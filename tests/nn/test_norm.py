@@ -136,10 +136,12 @@ def test_refusals():
         batch_norm.apply(params, state, jnp.ones((2, 3)), training=True, momentum=1.1)
     with pytest.raises(ValueError, match="momentum must be >= 0"):
         batch_norm.apply(params, state, jnp.ones((2, 3)), training=True, momentum=-0.1)
-    for apply in (lambda **kw: batch_norm.apply(params, state, jnp.ones((2, 3)), training=True, **kw),
-                  lambda **kw: layer_norm.apply(layer_norm.init(3), jnp.ones((2, 3)), **kw)):  # fmt: skip
+    for apply in (
+        partial(batch_norm.apply, params, state, training=True),
+        partial(layer_norm.apply, layer_norm.init(3)),
+    ):
         with pytest.raises(ValueError, match="eps must be > 0"):
-            apply(eps=0.0)
+            apply(jnp.ones((2, 3)), eps=0.0)
     with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., 3\): got \(3, 2\)"):
         layer_norm.apply(layer_norm.init(3), jnp.ones((3, 2)))
     for init in (layer_norm.init, batch_norm.init):

@@ -47,7 +47,7 @@ def forward(scheme: str, widths: Sequence[int], m: int) -> Law:
 
 
 def backward(scheme: str, widths: Sequence[int], m: int) -> Law:
-    """Return the law of q going down, from a normal gradient at the top, to leading order in 1/n."""
+    """Return the law of q going down, from a normal gradient at the top; its error to order 1/n."""
     # g_in = W D g,  D = 1 without ReLU, else diag [z_j > 0]
     # linear:  given g, each of the n_in entries is N(0, v |g|^2)
     #          => E q = v n_out,  E q^2 / (E q)^2 = 1 + 2/n_in

@@ -11,7 +11,7 @@ from jaxml.closed_form.nn import dense as hand_dense
 from jaxml.closed_form.nn import initializers as hand
 from jaxml.nn import activations, dense, initializers
 from jaxml.verify.case import ROUNDING, STANDARD_ERRORS, Case, Expected, point
-from jaxml.verify.domains import Domain, Generator, Numbers
+from jaxml.verify.domains import Domain, Generator, Numbers, vector
 
 __all__ = ["CASES"]
 
@@ -96,7 +96,8 @@ def _networks_by_hand(one: Array, seed: Array, *, gain: dict[str, float] | None 
 
 # -- the dense layer
 def _dense(rng: Generator, n: int, d_in: int, d_out: int) -> Any:
-    params = dense.Params(rng.standard_normal((d_in, d_out)), rng.standard_normal(d_out))
+    W: Numbers = rng.standard_normal((d_in, d_out))
+    params = dense.Params(W, vector(rng, d_out))
     return point((params, rng.standard_normal((n, d_in))), rng.standard_normal((n, d_out)))
 
 
@@ -105,8 +106,8 @@ def _seen(at: Any, g: Array) -> Array:
 
 
 def _dense_by_hand(at: Any, g: Array) -> Any:
-    params, x = hand_dense.backward(*at, g)
-    return dense.Params(*params), x
+    params, dx = hand_dense.backward(at[0], at[1], g)
+    return dense.Params(*params), dx
 
 
 CASES = (

@@ -13,7 +13,7 @@ from jaxml.closed_form.nn.norm import layer_norm as hand_layer
 from jaxml.nn.norm import batch_norm, layer_norm
 from jaxml.nn.norm.batch_norm import Params, State
 from jaxml.verify.case import ROUNDING, Case, Point, Tolerance, point
-from jaxml.verify.domains import Domain, Generator, design, vector
+from jaxml.verify.domains import Domain, Generator, Numbers, design, vector
 
 __all__ = ["CASES", "SPECIAL"]
 
@@ -25,11 +25,13 @@ NULL = Tolerance(1e-10, 1e-3, "rounding; the answer is 0", scale=1.0)
 
 
 def _params(rng: Generator, d: int) -> Params:
-    return Params(rng.uniform(0.5, 2.0, size=d), vector(rng, d))
+    scale: Numbers = rng.uniform(0.5, 2.0, size=d)
+    return Params(scale, vector(rng, d))
 
 
 def _state(rng: Generator, d: int) -> State:
-    return State(vector(rng, d), rng.uniform(0.5, 2.0, size=d))
+    variance: Numbers = rng.uniform(0.5, 2.0, size=d)
+    return State(vector(rng, d), variance)
 
 
 def _batch(rng: Generator, n: int, d: int) -> Point:
@@ -59,14 +61,14 @@ def _seen(at: Any, state: State, g: Array) -> Array:
 
 
 def _backward(at: Any, state: State, g: Array) -> Any:
-    params, x = hand.backward(*at, g, eps=EPS)
-    return Params(*params), x
+    params, dx = hand.backward(at[0], at[1], g, eps=EPS)
+    return Params(*params), dx
 
 
 def _frozen(at: Any, state: State, g: Array) -> Any:
     """The wrong version: only the direct path."""
-    params, _ = hand.backward(*at, g, eps=EPS)
-    return Params(*params), hand.backward_with_frozen_moments(*at, g, eps=EPS)
+    params, _ = hand.backward(at[0], at[1], g, eps=EPS)
+    return Params(*params), hand.backward_with_frozen_moments(at[0], at[1], g, eps=EPS)
 
 
 def _without_mean(at: Any, state: State, g: Array) -> Any:
@@ -95,10 +97,10 @@ def _for_nothing(at: Any, state: State, g: Array) -> tuple[Array, Array]:
     The right gradient over the length of the wrong one, and the share that is wrong.
     """
     (scale, bias), x = at
-    wide = jnp.finfo(x.dtype).eps ** 2
+    tiny = float(jnp.finfo(x.dtype).eps) ** 2
 
     def energy(x: Array, state: State, training: bool) -> Array:
-        y, _ = batch_norm.apply(Params(scale, bias), state, x, training=training, eps=wide)
+        y, _ = batch_norm.apply(Params(scale, bias), state, x, training=training, eps=tiny)
         return 0.5 * (y**2).sum()
 
     right = jax.grad(energy)(x, state, True)
@@ -115,7 +117,7 @@ def _nothing(at: Any, state: State, g: Array) -> tuple[Array, Array]:
 def _sums(at: Any, state: State, g: Array) -> tuple[Array, Array]:
     """sum dx and sum dx xhat, for an eps below rounding."""
     params, x = at
-    tiny = jnp.finfo(x.dtype).eps ** 2
+    tiny = float(jnp.finfo(x.dtype).eps) ** 2
 
     def seen(x: Array) -> Array:
         return (g * batch_norm.apply(params, state, x, training=True, eps=tiny)[0]).sum()
@@ -141,8 +143,9 @@ def _after_three(at: Any, state: State, g: Array, *, unbiased: bool) -> State:
 
 def _after_three_by_hand(at: Any, state: State, g: Array, *, unbiased: bool) -> State:
     for k in range(3):
-        state = hand.updated(state, at[1] * (k + 1), momentum=0.8, unbiased=unbiased)
-    return State(*state)
+        x = at[1] * (k + 1)
+        state = State(*hand.updated(state, x, momentum=0.8, unbiased=unbiased))
+    return state
 
 
 def _seen_state(x: Array, at: Any, state: State, g: Array) -> Array:
@@ -170,7 +173,7 @@ def _spread(at: Any, state: State, g: Array) -> Any:
         return batch_norm.apply(params, state, x, training=True, momentum=0.8, eps=EPS,
                                 axis_name="members")  # fmt: skip
 
-    def whole(params: Params, x: Array) -> tuple[Array, State]:
+    def whole(params: Params, x: Array) -> tuple[Array, tuple[Array, State]]:
         y, new = jax.vmap(member, (None, 0), axis_name="members")(params, x.reshape(shape))
         return (g * y.reshape(x.shape)).sum(), (y.reshape(x.shape), new)
 
@@ -191,8 +194,8 @@ def _row_seen(at: Any, g: Array) -> Array:
 
 
 def _row_backward(at: Any, g: Array) -> Any:
-    params, x = hand_layer.backward(*at, g, eps=EPS)
-    return layer_norm.Params(*params), x
+    params, dx = hand_layer.backward(at[0], at[1], g, eps=EPS)
+    return layer_norm.Params(*params), dx
 
 
 CASES = (
@@ -211,7 +214,8 @@ CASES = (
          _sums, _zeros, BATCH, NULL, "y does not see x + c and x c"),
     *(Case(f"nn.norm.batch_norm/state, {name}", TOPIC, "identity",
            partial(_after_three, unbiased=unbiased),
-           partial(_after_three_by_hand, unbiased=unbiased), BATCH, ROUNDING, "Ioffe, Szegedy (2015), Algorithm 2",
+           partial(_after_three_by_hand, unbiased=unbiased), BATCH, ROUNDING,
+           "Ioffe, Szegedy (2015), Algorithm 2",
            mutants=(partial(_after_three_by_hand, unbiased=not unbiased),))
       for name, unbiased in (("unbiased", True), ("biased", False))),
     Case("nn.norm.batch_norm/gradient through the state", TOPIC, "gradient",
