@@ -7,7 +7,8 @@
     svm                 dual primal, several classes by one_vs_rest and one_vs_one
     latent              pca kmeans gmm tsne
     neighbors           knn
-    nn                  initializers activations dense dropout norm conv residual
+    nn                  initializers activations dense dropout norm conv residual attention
+                        positional transformer
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
     datasets            small real data sets and a text, shipped with the package

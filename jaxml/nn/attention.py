@@ -222,6 +222,7 @@ def merge(params: Params, o: Heads) -> Float[Array, "... t d_model"]:
 
 @jax.jit
 def _merge(params: Params, o: Array) -> Array:
-    kernel = params.output_kernel.reshape(-1, params.output_kernel.shape[-1])
-    y = jnp.matmul(o.reshape(*o.shape[:-2], -1), kernel.astype(o.dtype))
+    h, d, d_model = params.output_kernel.shape
+    kernel = params.output_kernel.reshape(h * d, d_model).astype(o.dtype)
+    y = jnp.matmul(o.reshape(*o.shape[:-2], h * d), kernel)
     return y + along_last(params.output_bias, y)

@@ -47,6 +47,13 @@ TOPICS = {
     "convolution by hand, for every stride, padding, dilation and groups",
     "resnet": "dL/dx = dL/dH (dF/dx + I); the full backward of a block; gradient norm against depth, "
     "with and without skips; a block of gain 0 is relu",
+    "attention": "Var(q'k) = d, and 1 once scaled; the slope of the softmax falls as (4 pi d)^(-1/2)"
+    " without scaling and stays with it; backward for q, k, v and every parameter, masked, causal, "
+    "in blocks; a query with nothing to attend to gives 0 and gradient 0",
+    "positional-encoding": "PE(pos + k) = R(k) PE(pos) with one rotation for every position; R as "
+    "found by least squares from any window of positions; R(j) R(k) = R(j + k)",
+    "transformer": "backward of a block through layer norm, attention, perceptron and identities, "
+    "for every parameter, pre- and post-norm; of a decoder from its loss to its embedding",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
     "svm": "dual gradient Q a - 1; strong duality; KKT conditions; w = sum a_i y_i x_i; the dual "
     "touches data only through the kernel; hard margin as C grows on separable data",

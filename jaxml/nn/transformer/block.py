@@ -17,6 +17,7 @@ Reference: Vaswani et al. (2017), Attention is all you need, section 3.1 and 3.3
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -106,11 +107,22 @@ def apply(
       (3, 4)
     """
     x = tensor("x", x, "...", "t", jnp.shape(params.attention.kernel)[0])
+    _check.choice("norm", norm, NORMS)
+    if rate != 0 and key is None:
+        raise ValueError(f"rate > 0 needs a random key: got rate={rate} and key=None")
+    return _apply(
+        params, x, mask, key, causal=bool(causal), norm=norm, rate=rate, activation=activation
+    )
 
+
+@partial(jax.jit, static_argnames=("causal", "norm", "rate", "activation"))
+def _apply(
+    params: Params, x: Array, mask: Any, key: Key | None, *, causal: bool, **options: Any
+) -> Array:
     def attend(q: Array, k: Array, v: Array) -> Array:
         return attention.scaled_dot_product(q, k, v, mask=mask, causal=causal)
 
-    return residual(params, x, attend, norm=norm, rate=rate, key=key, activation=activation)
+    return residual(params, x, attend, key=key, **options)
 
 
 def residual(
@@ -124,9 +136,6 @@ def residual(
     activation: Callable[[Array], Array] = gelu,
 ) -> Sequences:
     """Return the block with attend(q, k, v) for its attention, which may keep keys and values."""
-    _check.choice("norm", norm, NORMS)
-    if rate != 0 and key is None:
-        raise ValueError(f"rate > 0 needs a random key: got rate={rate} and key=None")
     keys = (None, None) if key is None else jax.random.split(key)
 
     def drop(y: Array, key: Key | None) -> Array:

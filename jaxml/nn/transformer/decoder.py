@@ -96,9 +96,21 @@ def apply(
       key: A JAX random key, needed where rate > 0.
 
     Raises:
-      ValueError: A concrete token is out of range (a traced one gives NaN), or key is missing.
+      ValueError: A concrete token is out of range (a traced one makes its sequence NaN), or key is
+        missing where rate > 0.
     """
-    x = _embed(params, _tokens("tokens", params, tokens))
+    _needs_key(rate, key)
+    return _apply(params, _tokens("tokens", params, tokens), key, rate=rate)
+
+
+def _needs_key(rate: float, key: Key | None) -> None:
+    if rate != 0 and key is None:
+        raise ValueError(f"rate > 0 needs a random key: got rate={rate} and key=None")
+
+
+@partial(jax.jit, static_argnames="rate")
+def _apply(params: Params, tokens: Array, key: Key | None, *, rate: float) -> Array:
+    x = _embed(params, tokens)
     keys = [None] * len(params.blocks) if key is None else jax.random.split(key, len(params.blocks))
     for one, own in zip(params.blocks, keys, strict=True):
         x = block.apply(one, x, causal=True, rate=rate, key=own)
@@ -136,15 +148,26 @@ def loss(
     tokens = _tokens("tokens", params, tokens)
     if tokens.shape[-1] < 2:
         raise ValueError(f"tokens must hold at least 2 of a sequence: got shape {tokens.shape}")
-    z = apply(params, tokens[..., :-1], rate=rate, key=key)
+    if mask is not None:
+        mask = jnp.asarray(mask, bool)
+        if mask.shape != tokens.shape:
+            raise ValueError(
+                f"mask must have the shape of tokens, {tokens.shape}: got {mask.shape}"
+            )
+    _needs_key(rate, key)
+    return _loss(params, tokens, mask, key, rate=rate)
+
+
+@partial(jax.jit, static_argnames="rate")
+def _loss(
+    params: Params, tokens: Array, mask: Array | None, key: Key | None, *, rate: float
+) -> Scalar:
+    z = _apply(params, tokens[..., :-1], key, rate=rate)
     target = jnp.take_along_axis(z, tokens[..., 1:, None], axis=-1)[..., 0]
     wide = jnp.promote_types(z.dtype, jnp.float32)
     surprise = logsumexp(z.astype(wide)) - target.astype(wide)
     if mask is None:
         return jnp.mean(surprise)
-    mask = jnp.asarray(mask, bool)
-    if mask.shape != tokens.shape:
-        raise ValueError(f"mask must have the shape of tokens, {tokens.shape}: got {mask.shape}")
     counted = mask[..., 1:]
     return jnp.sum(jnp.where(counted, surprise, 0.0)) / jnp.maximum(jnp.sum(counted), 1)
 

@@ -1,0 +1,1 @@
+"""The transformer block and the two ends of a decoder, by hand."""

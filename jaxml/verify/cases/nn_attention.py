@@ -1,0 +1,286 @@
+"""Attention: backward by hand, plain, masked and in blocks; why its scores are scaled."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxml._typing import Array
+from jaxml.closed_form.nn import attention as hand
+from jaxml.nn import _attend, attention
+from jaxml.nn.attention import Params
+from jaxml.verify.case import (
+    EXACT,
+    ROUNDING,
+    STANDARD_ERRORS,
+    Case,
+    Expected,
+    Point,
+    point,
+)
+from jaxml.verify.domains import Domain, Generator, Numbers
+
+__all__ = ["CASES", "SPECIAL"]
+
+TOPIC = ("attention",)
+PAPER = "Vaswani et al. (2017), eq. (1)"
+SHAPES = ((4, 5, 2, 3, 2), (1, 1, 1, 1, 1))  # t, s, h, d, e
+# With one key its weight is 1 whatever q and k: their gradients are 0 to rounding.
+NEAR = ROUNDING._replace(scale=0.1)
+
+
+def _arrays(rng: Generator, t: int, s: int, h: int, d: int, e: int) -> tuple[Numbers, ...]:
+    return tuple(rng.standard_normal(shape) for shape in ((t, h, d), (s, h, d), (s, h, e)))
+
+
+def _mask(rng: Generator, t: int, s: int, h: int) -> Numbers:
+    """About two in three; in each head one query has nothing left, if there is more than one."""
+    mask = rng.random((h, t, s)) < 0.66
+    mask[:, 0, 0] = True
+    if t > 1:
+        mask[:, 1] = False
+    return mask
+
+
+def _drawn(rng: Generator, t: int, s: int, h: int, d: int, e: int) -> Point:
+    qkv = _arrays(rng, t, s, h, d, e)
+    return point(qkv, rng.standard_normal((t, h, e)), _mask(rng, t, s, h), rng.uniform(0.5, 1.5))
+
+
+def _scale_first(rng: Generator, *shape: int) -> Point:
+    qkv, g, mask, scale = _drawn(rng, *shape).args
+    return point(scale, qkv, g, mask)
+
+
+DRAWN, SCALE_FIRST = Domain(_drawn, SHAPES), Domain(_scale_first, SHAPES)
+
+
+def _by_head(f: Callable, *arrays: Array, keep: Array, scale: Array) -> Any:
+    """f(q, k, v, ..., keep) for every head of arrays (., h, .); results alike."""
+    one = partial(f, scale=scale)
+    return jax.vmap(one, (*(1 for _ in arrays), 0), 1)(*arrays, keep)
+
+
+def _causal(mask: Array) -> Array:
+    return jnp.tril(jnp.ones_like(mask))
+
+
+def _value(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+    return attention.scaled_dot_product(*qkv, mask=mask, scale=scale)
+
+
+def _seen(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+    return (g * _value(qkv, g, mask, scale)).sum()
+
+
+def _seen_causal(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+    return (g * attention.scaled_dot_product(*qkv, causal=True, scale=scale)).sum()
+
+
+def _seen_unmasked(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+    return (g * attention.scaled_dot_product(*qkv, scale=scale)).sum()
+
+
+def _seen_in_blocks(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+    """Head by head, and three queries at a time, the last block filled up."""
+    q, k, v = (jnp.swapaxes(a, 0, 1) for a in qkv)
+    plan = _attend.Plan(group=1, rows=3, causal=False, heads=q.shape[0])
+    o, l = _attend.outputs(plan, mask[None], scale * q, k, v)
+    return (g * jnp.swapaxes(o, 0, 1)).sum() + jnp.sin(jnp.where(jnp.isinf(l), 0.0, l)).sum()
+
+
+def _backward(f: Callable, qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    return _by_head(f, *qkv, g, keep=mask, scale=scale)
+
+
+def _backward_causal(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    return _backward(hand.backward, qkv, g, _causal(mask), scale)
+
+
+def _backward_unmasked(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    return _backward(hand.backward, qkv, g, jnp.ones_like(mask), scale)
+
+
+def _backward_with_sums(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    """Of <g, o> + sum sin l: dl_i = sum_j p_ij dz_ij, so o' = (o, l) is fed g' = (g, cos l)."""
+
+    def one(q: Array, k: Array, v: Array, g: Array, keep: Array) -> Any:
+        dq, dk, dv = hand.backward(q, k, v, g, keep, scale=scale)
+        z = jnp.where(keep, scale * jnp.dot(q, k.T, precision="highest"), -jnp.inf)
+        alive = keep.any(axis=1)
+        l = jnp.log(jnp.where(alive, jnp.exp(z).sum(axis=1), 1.0))
+        p = jnp.where(alive[:, None], jnp.exp(z - l[:, None]), 0.0)
+        b = scale * p * jnp.cos(l)[:, None]
+        more = (jnp.dot(m, a, precision="highest") for m, a in ((b, k), (b.T, q)))
+        return dq + next(more), dk + next(more), dv
+
+    return jax.vmap(one, (1, 1, 1, 1, 0), 1)(*qkv, g, mask)
+
+
+def _scale_gradient(scale: Array, qkv: tuple, g: Array, mask: Array) -> Array:
+    return jax.vmap(partial(hand.scale_gradient, scale=scale), (1, 1, 1, 1, 0))(*qkv, g, mask).sum()
+
+
+def _reordered(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+    """The same keys and values from last to first."""
+    q, k, v = qkv
+    return _value((q, k[::-1], v[::-1]), g, mask[..., ::-1], scale)
+
+
+# -- a query with nothing to attend to
+def _nothing_left(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    """o and all gradients where only the query left alone is looked at."""
+    none = jnp.zeros_like(mask)
+    return _value(qkv, g, none, scale), jax.grad(_seen)(qkv, g, none, scale)
+
+
+def _zeros(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    return jnp.zeros_like(g), jax.tree.map(jnp.zeros_like, qkv)
+
+
+def _with_garbage(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    """What is masked out for all holds NaN, infinity and 1e30."""
+    q, k, v = qkv
+    mask = mask.at[:, :, -1].set(False)  # the last key goes to nobody, the second query to none
+    k, v = k.at[-1].set(jnp.nan), v.at[-1].set(jnp.inf)
+    q = q.at[1].set(1e30)
+    o = _value((q, k, v), g, mask, scale)
+    grads = jax.grad(_seen)((q, k, v), g, mask, scale)
+    return o, grads
+
+
+def _without_garbage(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+    mask = mask.at[:, :, -1].set(False)
+    o = _by_head(hand.apply, *qkv, keep=mask, scale=scale)
+    return o, _backward(hand.backward, qkv, g, mask, scale)
+
+
+# -- the layer
+def _layer(rng: Generator, t: int, h: int, d: int) -> Point:
+    m = h * d
+    params = Params(
+        *(
+            rng.standard_normal(shape) / m**0.5
+            for shape in ((m, 3, h, d), (3, h, d), (h, d, m), (m,))
+        )
+    )
+    keep = rng.random((t, t)) < 0.7
+    keep[np.arange(t), np.arange(t)] = True
+    return point((params, rng.standard_normal((t, m))), rng.standard_normal((t, m)), keep)
+
+
+def _layer_seen(at: Any, g: Array, keep: Array) -> Array:
+    return (g * attention.apply(*at, mask=keep)).sum()
+
+
+def _layer_backward(at: Any, g: Array, keep: Array) -> Any:
+    params, x = hand.layer_backward(*at, g, keep)
+    return Params(*params), x
+
+
+LAYER = Domain(_layer, ((4, 2, 3), (1, 1, 2)))
+
+
+# -- the size of scores, and what the softmax lets through
+def _pairs(rng: Generator, n: int, d: int) -> Point:
+    """N queries with two keys each, all entries N(0, 1)."""
+    return point(rng.standard_normal((n, 1, 1, d)), rng.standard_normal((n, 2, 1, d)))
+
+
+def _signs(rng: Generator, n: int, d: int) -> Point:
+    """Queries of entries 1 and -1: q'(k_1 - k_2) is then exactly N(0, 2 d)."""
+    return point(rng.choice([-1.0, 1.0], size=(n, 1, 1, d)), rng.standard_normal((n, 2, 1, d)))
+
+
+def _attended(q: Array, k: Array, scale: Any) -> Array:
+    """p (n, 2): attention to values that are unit vectors."""
+    v = jnp.broadcast_to(jnp.eye(2, dtype=q.dtype)[None, :, None, :], (*k.shape[:2], 1, 2))
+    return attention.scaled_dot_product(q, k, v, scale=scale)[:, 0, 0]
+
+
+def _variance(q: Array, k: Array, *, scaled: bool) -> Array:
+    """Of a score, read back from the weights: log p_1 - log p_2 is a difference of two."""
+    p = jnp.log(_attended(q, k, None if scaled else 1.0))
+    return 0.5 * ((p[:, 0] - p[:, 1]) ** 2).mean()
+
+
+def _variance_by_theory(q: Array, k: Array, *, scaled: bool, factor: float = 1.0) -> Expected:
+    n, d = q.shape[0], q.shape[-1]
+    mean, error = hand.score_variance(d, n, scale=d**-0.5 if scaled else 1.0)
+    return Expected(jnp.asarray(factor * mean, q.dtype), error)
+
+
+def _slope(q: Array, k: Array, *, scaled: bool) -> Array:
+    """Mean of dp_1/dz: the derivative by the scale over that of z."""
+    z = (q * (k[:, :1] - k[:, 1:])).sum(axis=-1)[:, 0, 0]  # at scale 1
+    scale = jnp.asarray(q.shape[-1] ** -0.5 if scaled else 1.0, q.dtype)
+    slopes = jax.jvp(lambda c: _attended(q, k, c)[:, 0], (scale,), (jnp.ones_like(scale),))[1]
+    return (slopes / z).mean()
+
+
+def _slope_by_theory(q: Array, k: Array, *, scaled: bool) -> Expected:
+    n, d = q.shape[0], q.shape[-1]
+    mean, error = hand.softmax_slope(2.0 if scaled else 2.0 * d, n)
+    return Expected(mean.astype(q.dtype), error)
+
+
+PAIRS, SIGNS = Domain(_pairs, ((2000, 16), (2000, 64))), Domain(_signs, ((2000, 16), (2000, 256)))
+SCALED = "unit-variance entries, section 3.2.1, footnote 4"
+
+CASES = (
+    Case("nn.attention/value", TOPIC, "identity",
+         _value, lambda qkv, g, mask, scale: _by_head(hand.apply, *qkv, keep=mask, scale=scale),
+         DRAWN, ROUNDING, PAPER),
+    Case("nn.attention/gradient", TOPIC, "gradient",
+         jax.grad(_seen_unmasked), _backward_unmasked, DRAWN, NEAR, PAPER, _seen_unmasked,
+         mutants=(lambda qkv, g, mask, scale: _backward(
+             hand.backward_through_weights, qkv, g, jnp.ones_like(mask), scale),)),
+    Case("nn.attention/gradient-masked", TOPIC, "gradient",
+         jax.grad(_seen), partial(_backward, hand.backward), DRAWN, NEAR, PAPER, _seen,
+         mutants=(_backward_unmasked,)),
+    Case("nn.attention/gradient-causal", TOPIC, "gradient",
+         jax.grad(_seen_causal), _backward_causal, DRAWN, NEAR, PAPER, _seen_causal,
+         mutants=(_backward_unmasked,)),
+    Case("nn.attention/gradient-in-blocks", TOPIC, "gradient",
+         jax.grad(_seen_in_blocks), _backward_with_sums, DRAWN, NEAR,
+         "Dao (2023), section 3.1", _seen_in_blocks,
+         mutants=(partial(_backward, hand.backward),)),
+    Case("nn.attention/gradient-by-scale", TOPIC, "gradient",
+         jax.grad(lambda scale, qkv, g, mask: _seen(qkv, g, mask, scale)), _scale_gradient,
+         SCALE_FIRST, NEAR, "chain rule through z = c q'k",
+         lambda scale, qkv, g, mask: _seen(qkv, g, mask, scale)),
+    Case("nn.attention/order-of-keys", TOPIC, "identity",
+         _reordered, lambda qkv, g, mask, scale: _by_head(hand.apply, *qkv, keep=mask, scale=scale),
+         DRAWN, ROUNDING, "a sum over keys has no order"),
+    Case("nn.attention/layer", TOPIC, "gradient",
+         jax.grad(_layer_seen), _layer_backward, LAYER, ROUNDING,
+         "Vaswani et al. (2017), section 3.2.2", _layer_seen),
+    Case("nn.attention/score-variance", TOPIC, "statistic",
+         partial(_variance, scaled=False), partial(_variance_by_theory, scaled=False), PAIRS,
+         STANDARD_ERRORS, SCALED,
+         mutants=(partial(_variance_by_theory, scaled=False, factor=0.5),
+                  partial(_variance_by_theory, scaled=True))),
+    Case("nn.attention/score-variance-scaled", TOPIC, "statistic",
+         partial(_variance, scaled=True), partial(_variance_by_theory, scaled=True), PAIRS,
+         STANDARD_ERRORS, SCALED,
+         mutants=(partial(_variance_by_theory, scaled=True, factor=0.5),
+                  partial(_variance_by_theory, scaled=False))),
+    Case("nn.attention/softmax-slope", TOPIC, "statistic",
+         partial(_slope, scaled=False), partial(_slope_by_theory, scaled=False), SIGNS,
+         STANDARD_ERRORS, "E p (1 - p) = 0.064 at d = 16, 0.018 at d = 256: (4 pi d)^(-1/2)",
+         mutants=(partial(_slope_by_theory, scaled=True),)),
+    Case("nn.attention/softmax-slope-scaled", TOPIC, "statistic",
+         partial(_slope, scaled=True), partial(_slope_by_theory, scaled=True), SIGNS,
+         STANDARD_ERRORS, "E p (1 - p) = 0.17 for every d",
+         mutants=(partial(_slope_by_theory, scaled=False),)),
+)  # fmt: skip
+SPECIAL = (
+    Case("nn.attention/nothing-left", TOPIC, "identity",
+         _nothing_left, _zeros, DRAWN, EXACT, "0/0 = 0: an empty sum of values"),
+    Case("nn.attention/gradient@garbage", TOPIC, "identity",
+         _with_garbage, _without_garbage, Domain(_drawn, SHAPES[:1]), ROUNDING,
+         "what takes no part has no say"),
+)  # fmt: skip
