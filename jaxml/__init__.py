@@ -11,7 +11,8 @@
                         positional transformer
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity
-    datasets            small real data sets, shipped with the package
+    datasets            small real data sets and a text, shipped with the package
+    training            networks trained by a configuration: log, checkpoints, resumption
 
 Apart from these stand the evidence, ``jaxml.closed_form`` and ``jaxml.verify``, and the command
 ``jaxml verify``; they are imported only when asked for.
@@ -35,13 +36,14 @@ from jaxml import (
     optim,
     penalties,
     svm,
+    training,
 )
 from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
     "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn",
-    "optim", "penalties", "svm",
+    "optim", "penalties", "svm", "training",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

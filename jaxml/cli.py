@@ -1,6 +1,7 @@
-"""The ``jaxml`` command: verify the derivations, or describe this installation.
+"""The ``jaxml`` command: verify the derivations, train a network, or describe this installation.
 
 jaxml verify [PATTERN] [--dtype float32|float64|all] [--topics] [--mutate] [--json FILE] [--list]
+jaxml train CONFIG [--out DIR] [--resume | --overwrite]
 jaxml info
 """
 
@@ -19,12 +20,14 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from jaxml import training
+from jaxml.training.progress import shown
 from jaxml.verify import TOPICS, report, select
 from jaxml.verify.canaries import CANARIES
 
 __all__ = ["main"]
 
-HOLDS, FAILS, MISUSED = 0, 1, 2
+HOLDS, FAILS, MISUSED, INTERRUPTED = 0, 1, 2, 130
 DEFAULTS = {"pattern": "", "dtype": "all", "draws": 3, "seed": 0, "mutate": False}
 DTYPES = {"all": ("float64", "float32"), "float64": ("float64",), "float32": ("float32",)}
 
@@ -47,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--json", metavar="FILE", type=Path, help="write every reading to FILE")
     verify.add_argument("--list", action="store_true", help="list the cases and run none")
     verify.add_argument("--config", metavar="FILE", type=Path, help="TOML with a [verify] table")
+    train = commands.add_parser("train", help="train a network as a configuration says")
+    train.add_argument("config", metavar="CONFIG", type=Path, help="TOML; see configs/train_*.toml")
+    train.add_argument("--out", metavar="DIR", type=Path, help="default: runs/NAME of the CONFIG")
+    begin = train.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
+    begin.add_argument("--overwrite", action="store_true", help="begin anew where DIR holds a run")
     commands.add_parser("info", help="versions, devices, precision, and checks of known defects")
     return parser
 
@@ -138,6 +147,32 @@ def _summary(
     return FAILS if failed or without else HOLDS
 
 
+def _train(options: argparse.Namespace, console: Console) -> int:
+    config = training.load(options.config)
+    folder = options.out or Path("runs") / options.config.stem
+    with shown(console, steps=config.train.steps) as watch:
+        end = training.run(
+            config, folder, resume=options.resume, overwrite=options.overwrite, watch=watch
+        )
+    if not end.finished:
+        console.print(f"stopped after step {end.step}; go on with --resume", soft_wrap=True)
+        return INTERRUPTED
+    if end.sample is not None:
+        console.print(f"\n{end.sample}\n", soft_wrap=True, markup=False)
+    for name, value in end.metrics.items():
+        console.print(f"{name:<18} {value:.4f}")
+    skipped = f", {end.skipped} skipped" if end.skipped else ""
+    console.print(
+        f"{end.step} steps{skipped}, {end.seconds:.0f} s; written to {folder}", soft_wrap=True
+    )
+    try:
+        records = training.metrics.read(folder / "metrics.jsonl")
+        training.picture.draw(records, folder / "loss.png", title=options.config.stem)
+    except ImportError as error:
+        console.print(f"no loss.png: {error}", soft_wrap=True, markup=False)
+    return HOLDS
+
+
 def _info(console: Console) -> int:
     about = report.machine()
     for name, version in about["versions"].items():
@@ -161,8 +196,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command == "info":
         return _info(console)
     try:
+        if options.command == "train":
+            return _train(options, console)
         with jax.enable_x64(True):  # this command only: the caller's setting stays as it is
             return _verify(options, console)
-    except ValueError as error:
+    except training.TrainingError as error:
+        print(f"jaxml: {error}", file=sys.stderr)
+        return FAILS
+    except (ValueError, OSError) as error:
         print(f"jaxml: {error}", file=sys.stderr)
         return MISUSED

@@ -8,20 +8,25 @@ from pathlib import Path
 
 import jaxml
 
-__all__ = ["run"]
+__all__ = ["environment", "run"]
 
 
-def run(code: str, **environment: str) -> str:
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a process that sees the jaxml and the tests that the tests see."""
+    package = str(Path(jaxml.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
+def run(code: str, **more: str) -> str:
     """Return what the code prints; a failure raises with its error output.
 
     The code starts with a fresh JAX in its default settings (float32), and sees the jaxml that the
     tests see.
     """
-    package = str(Path(jaxml.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env=environment(**more),
         capture_output=True,
         text=True,
         check=False,

@@ -62,3 +62,23 @@ def test_default_dtype_follows_x64():
 def test_dtype_must_be_floating():
     with pytest.raises(TypeError, match="floating type: got int32"):
         datasets.iris(dtype=np.int32)
+
+
+def test_text_is_the_dictionary():
+    text = datasets.devils_dictionary()
+    assert len(text) == 382611
+    assert len(set(text)) == 81
+    assert text.isascii()
+    assert set(text) - {"\n"} <= {chr(c) for c in range(32, 127)}
+    assert not any(line.endswith(" ") for line in text.split("\n"))
+    for entry in (
+        "ABASEMENT, n.",
+        "LOGIC, n.",
+        "SAINT, n.  A dead sinner revised and edited.",
+        "ZOOLOGY, n.",
+    ):
+        assert f"\n\n{entry}" in text
+    for frame in ("00-database", "wiretap", "abcdefghijklmnopqrstuvwxyz", "{"):
+        assert frame not in text
+    assert "Source:" in datasets.devils_dictionary.__doc__
+    assert "License: public domain" in datasets.devils_dictionary.__doc__

@@ -1,0 +1,129 @@
+"""Read a TOML table into NamedTuples: the annotations are the schema, every error names its key.
+
+A field's annotation says its type and, by ``Annotated``, its range; its default makes it optional.
+What a table holds beyond its schema is an error too: a misspelled key is not silently a default.
+"""
+
+import typing
+from typing import Any, NamedTuple, TypeVar
+
+__all__ = ["ConfigError", "Range", "Table", "plain"]
+
+T = TypeVar("T")
+REQUIRED: Any = object()
+KINDS = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
+
+
+class ConfigError(ValueError):
+    """The configuration is not what training needs; the text names the key."""
+
+
+class Range(NamedTuple):
+    """The numbers low <= x <= high, or low < x <= high where open."""
+
+    low: float
+    high: float = float("inf")
+    open: bool = False
+
+    def holds(self, x: float) -> bool:
+        """Whether x lies in the range; NaN does not."""
+        return (self.low < x if self.open else self.low <= x) and x <= self.high
+
+    def __str__(self) -> str:
+        least = "greater than" if self.open else "at least"
+        most = "" if self.high == float("inf") else f" and at most {self.high:g}"
+        return f"{least} {self.low:g}{most}"
+
+
+class Table:
+    """A TOML table whose keys are taken one by one."""
+
+    def __init__(self, values: dict[str, Any], where: str = "") -> None:
+        self.values, self.where = dict(values), where
+
+    def name(self, key: str) -> str:
+        """Return the key with the tables that hold it, as in ``train.steps``."""
+        return f"{self.where}.{key}" if self.where else key
+
+    def take(self, key: str, kind: Any, default: Any = REQUIRED) -> Any:
+        """Remove key and return its value, which must be of that kind."""
+        if key in self.values:
+            return _typed(self.values.pop(key), kind, self.name(key))
+        if default is REQUIRED:
+            raise ConfigError(f"{self.name(key)}: missing, expected {_words(kind)}")
+        return default
+
+    def table(self, key: str) -> "Table":
+        """Remove key and return it as a table, which is empty where the key is missing."""
+        value = self.values.pop(key, {})
+        if not isinstance(value, dict):
+            raise ConfigError(f"{self.name(key)}: expected a table, got {value!r}")
+        return Table(value, self.name(key))
+
+    def fill(self, schema: type[T]) -> T:
+        """Return the whole table as a NamedTuple; a field that is one itself is a table in it."""
+        kinds = typing.get_type_hints(schema, include_extras=True)
+        defaults = schema._field_defaults  # pyright: ignore[reportAttributeAccessIssue]
+        filled = {}
+        for key, kind in kinds.items():
+            if hasattr(kind, "_fields"):
+                filled[key] = self.table(key).fill(kind)
+            else:
+                filled[key] = self.take(key, kind, defaults.get(key, REQUIRED))
+        self.done(tuple(kinds))
+        return schema(**filled)
+
+    def done(self, known: tuple[str, ...]) -> None:
+        """Raise for a key that no one took and that is not known either."""
+        for key in self.values.keys() - set(known):
+            raise ConfigError(f"{self.name(key)}: unknown key, expected one of {', '.join(known)}")
+
+
+def _words(kind: Any) -> str:
+    """Return the kind as the end of the sentence 'expected ...'."""
+    if typing.get_origin(kind) is typing.Annotated:
+        base, *marks = typing.get_args(kind)
+        return " ".join((_words(base), *(str(mark) for mark in marks)))
+    if typing.get_origin(kind) is tuple:
+        return f"a list, each entry {_words(typing.get_args(kind)[0])}"
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(repr(option) for option in typing.get_args(kind))
+    return KINDS[kind]
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        base, *marks = typing.get_args(kind)
+        return _fits(value, base) and all(_marked(value, mark) for mark in marks)
+    if origin is tuple:
+        entry = typing.get_args(kind)[0]
+        return isinstance(value, list) and bool(value) and all(_fits(v, entry) for v in value)
+    if origin is typing.Literal:
+        return value in typing.get_args(kind)
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
+
+
+def _marked(value: Any, mark: Range) -> bool:
+    return all(map(mark.holds, value)) if isinstance(value, list) else mark.holds(value)
+
+
+def _typed(value: Any, kind: Any, where: str) -> Any:
+    if not _fits(value, kind):
+        raise ConfigError(f"{where}: expected {_words(kind)}, got {value!r}")
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    if kind is float:
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def plain(value: Any) -> Any:
+    """Return NamedTuples, tuples and tables as dictionaries and lists, as JSON would."""
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value

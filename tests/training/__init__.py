@@ -1,0 +1,1 @@
+"""Training: configurations, checkpoints, the loop and the two shipped runs."""
