@@ -16,20 +16,21 @@ from typing import Any, NamedTuple
 
 from benchmarks import (
     bayes,
-    conv,
     linear,
     mixtures,
     neighbors,
     nn_attention,
-    nn_core,
+    nn_conv,
+    nn_norm,
+    nn_recurrent,
     pca,
-    recurrent,
     svm,
     tsne,
 )
 
 FAMILIES = (
-    linear, svm, bayes, pca, mixtures, tsne, neighbors, conv, nn_core, recurrent, nn_attention,
+    linear, svm, bayes, pca, mixtures, tsne, neighbors, nn_conv, nn_norm, nn_recurrent,
+    nn_attention,
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")

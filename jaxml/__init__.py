@@ -7,10 +7,10 @@
     svm                 dual primal, several classes by one_vs_rest and one_vs_one
     latent              pca kmeans gmm tsne
     neighbors           knn
-    nn                  initializers activations dense dropout norm conv residual attention
-                        positional transformer
+    nn                  initializers activations dense dropout norm conv pool residual lstm
+                        attention positional transformer
     model_selection     splits as weights, cross-validation in one compiled call
-    analysis            convexity
+    analysis            convexity gradient_flow
     datasets            small real data sets and a text, shipped with the package
     training            networks trained by a configuration: log, checkpoints, resumption
 

@@ -4,15 +4,15 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import recurrent
+from benchmarks import nn_recurrent
 
 LSTM = {"t": 4, "b": 3, "d": 2, "h": 5}
 POOL = {"n": 2, "h": 7, "w": 6, "c": 3, "window": 3, "stride": 2, "pad": 1}
 ROWS = {
-    "lstm": (recurrent.lstm, recurrent.lstm_peer, LSTM, {}),
-    "max": (recurrent.pool, recurrent.pool_peer, POOL, {}),
-    "mean": (recurrent.pool, recurrent.pool_peer, {**POOL, "mean": True}, {}),
-    "last": (recurrent.pool, recurrent.pool_peer, POOL, {"channels_last": True}),
+    "lstm": (nn_recurrent.lstm, nn_recurrent.lstm_peer, LSTM, {}),
+    "max": (nn_recurrent.pool, nn_recurrent.pool_peer, POOL, {}),
+    "mean": (nn_recurrent.pool, nn_recurrent.pool_peer, {**POOL, "mean": True}, {}),
+    "last": (nn_recurrent.pool, nn_recurrent.pool_peer, POOL, {"channels_last": True}),
 }
 
 

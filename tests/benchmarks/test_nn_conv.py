@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import conv, layers
+from benchmarks import layers, nn_conv
 from benchmarks.config import JOBS
 from benchmarks.peers import PeerMissingError
 
@@ -23,7 +23,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("job", conv.JOBS)
+@pytest.mark.parametrize("job", nn_conv.JOBS)
 def test_jaxml_is_right_and_the_judge_sees_a_wrong_leaf(job, dtype, gradient):
     sizes = {**SIZES[job], "gradient": gradient}
     problem = JOBS[job].build(np.random.default_rng(2), dtype, **sizes)
@@ -49,7 +49,7 @@ def test_jaxml_is_right_and_the_judge_sees_a_wrong_leaf(job, dtype, gradient):
 
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("job", conv.JOBS)
+@pytest.mark.parametrize("job", nn_conv.JOBS)
 def test_peers_compute_the_same(job, options, gradient):
     pytest.importorskip(options["library"], reason="the peer is in the extra bench")
     dtype = "float64" if jax.config.jax_enable_x64 else "float32"

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import nn_core
+from benchmarks import nn_norm
 from benchmarks.peers import PeerMissingError
 
 SIZES = {
@@ -21,7 +21,7 @@ PEERS = [
 
 
 def problem(name, gradient):
-    return nn_core.JOBS[name].build(
+    return nn_norm.JOBS[name].build(
         np.random.default_rng(0), "float32", **SIZES[name], gradient=gradient
     )
 
@@ -45,7 +45,7 @@ def test_our_side_and_a_wrong_one(name, gradient):
 def test_peers_answer_the_same_question(name, options, gradient):
     job = problem(name, gradient)
     try:
-        run, read = nn_core.JOBS[name].peer(job.given, None, **options)
+        run, read = nn_norm.JOBS[name].peer(job.given, None, **options)
     except PeerMissingError as error:
         pytest.skip(str(error))
     assert job.gap(*read(run())) < GAPS[name]
