@@ -38,8 +38,9 @@ def attention(
         keep = jnp.tril(jnp.ones((t, t), bool)) if causal else jnp.ones((t, t), bool)
 
         def head(arrays: tuple) -> Any:
-            o = hand.apply(*arrays[:3], keep, scale=d**-0.5)
-            return (o, hand.backward(*arrays, keep, scale=d**-0.5)) if gradient else o
+            q, k, v, *g = arrays
+            o = hand.apply(q, k, v, keep, scale=d**-0.5)
+            return (o, hand.backward(q, k, v, g[0], keep, scale=d**-0.5)) if gradient else o
 
         one_by_one = tuple(jnp.swapaxes(a, 1, 2).reshape(b * h, t, d) for a in arrays)
         out = jax.lax.map(head, one_by_one)
@@ -114,8 +115,8 @@ def block(
         return layers.normal(rng, dtype, *shape, scale=fan**-0.5)
 
     def norm() -> Any:
-        gain = (1 + layers.normal(rng, dtype, m, scale=0.1)).astype(layers._numpy(dtype))
-        return layer_norm.Params(gain, layers.normal(rng, dtype, m, scale=0.1))
+        bias = draw(m, fan=100)
+        return layer_norm.Params((1 + draw(m, fan=100)).astype(bias.dtype), bias)
 
     params = block.Params(
         norm(),
@@ -135,7 +136,9 @@ def block(
         y = jax.lax.map(lambda x: hand.apply(params, x, keep, norm="pre"), x)
         if not gradient:
             return y
-        grads, dx = jax.lax.map(lambda xg: hand.backward(params, *xg, keep, norm="pre"), (x, *u))
+        grads, dx = jax.lax.map(
+            lambda xg: hand.backward(params, xg[0], xg[1], keep, norm="pre"), (x, *u)
+        )
         return y, (jax.tree.map(lambda a: a.sum(axis=0), grads), dx)
 
     flops = 2.0 * b * t * (4 * m * m + 2 * m * n) + 4.0 * b * t * t * m * (0.5 if causal else 1)

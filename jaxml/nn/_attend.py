@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Float
 
-__all__ = ["Plan", "attend", "outputs", "plan"]
+__all__ = ["Plan", "as_mask", "attend", "outputs", "plan"]
 
 CPU, ACCELERATOR = 2**18, 2**28  # scores in a block: a megabyte in float32, and a gigabyte
 
@@ -47,6 +47,27 @@ def plan(n: int, t: int, s: int, *, causal: bool, heads: int, scores: int) -> Pl
         return Plan(group, t, causal, heads)
     parts = -(-t // max(1, scores // s))
     return Plan(1, -(-t // parts), causal, heads)
+
+
+def as_mask(mask: Any, shape: tuple[int, ...]) -> Array:
+    """Return a mask of shape (..., h, t, s) as (b, h, t, s), b examples in a row, 1 where it has 1.
+
+    Raises:
+      TypeError: Not boolean.
+      ValueError: It does not broadcast to shape.
+    """
+    mask = jnp.asarray(mask)
+    if mask.dtype != jnp.bool_:
+        raise TypeError(f"mask must hold booleans, True to attend: got dtype {mask.dtype}")
+    full = (1,) * (len(shape) - mask.ndim) + mask.shape
+    if len(full) != len(shape) or any(
+        m not in (1, want) for m, want in zip(full, shape, strict=True)
+    ):
+        raise ValueError(f"mask must broadcast to (..., h, t, s) = {shape}: got shape {mask.shape}")
+    lead, size = full[:-3], full[-3:]
+    if all(m == 1 for m in lead):
+        return mask.reshape(1, *size)
+    return jnp.broadcast_to(mask.reshape(full), (*shape[:-3], *size)).reshape(-1, *size)
 
 
 def attend(

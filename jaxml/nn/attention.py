@@ -82,36 +82,19 @@ def scaled_dot_product(
     s = k.shape[-3]
     v = tensor("v", v, *lead, s, h, "e", dtype=q.dtype)
     if mask is not None:
-        mask = _mask(mask, (*lead, h, t, s))
-    plain = scale is None or isinstance(scale, numbers.Real)
-    if scale is None:
-        scale = d**-0.5 if d else 1.0
+        mask = _attend.as_mask(mask, (*lead, h, t, s))
+    c: Any = scale
+    if c is None:
+        c = d**-0.5 if d else 1.0
     if t * s * h * v.shape[-1] * int(np.prod(lead)) == 0:
         return jnp.zeros((*lead, t, h, v.shape[-1]), q.dtype)
     flat = [a.reshape(-1, *a.shape[-3:]) for a in (q, k, v)]
-    if plain and mask is None and _cudnn.is_eligible(*flat):
-        o = _fused(*flat, scale=float(scale), causal=bool(causal))
+    if isinstance(c, numbers.Real) and mask is None and _cudnn.is_eligible(*flat):
+        o = _fused(*flat, scale=float(c), causal=bool(causal))
     else:
-        o = _blocked(
-            *flat, mask, jnp.asarray(scale, statistics_dtype(q.dtype)), causal=bool(causal)
-        )
+        c = jnp.asarray(c, statistics_dtype(q.dtype))
+        o = _blocked(*flat, mask, c, causal=bool(causal))
     return o.reshape(*lead, t, h, v.shape[-1])
-
-
-def _mask(mask: Any, shape: tuple[int, ...]) -> Array:
-    """The mask as (b, h, t, s), axes of length 1 left as they are; b examples in a row."""
-    mask = jnp.asarray(mask)
-    if mask.dtype != jnp.bool_:
-        raise TypeError(f"mask must hold booleans, True to attend: got dtype {mask.dtype}")
-    full = (1,) * (len(shape) - mask.ndim) + mask.shape
-    if len(full) != len(shape) or any(
-        m not in (1, want) for m, want in zip(full, shape, strict=True)
-    ):
-        raise ValueError(f"mask must broadcast to (..., h, t, s) = {shape}: got shape {mask.shape}")
-    lead, size = full[:-3], full[-3:]
-    if all(m == 1 for m in lead):
-        return mask.reshape(1, *size)
-    return jnp.broadcast_to(mask.reshape(full), (*shape[:-3], *size)).reshape(-1, *size)
 
 
 @partial(jax.jit, static_argnames="causal")

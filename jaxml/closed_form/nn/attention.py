@@ -19,7 +19,9 @@ __all__ = [
     "scale_gradient", "score_variance", "softmax_slope",
 ]  # fmt: skip
 
-Queries, Keys, Values = Float[Array, "t d"], Float[Array, "s d"], Float[Array, "s e"]
+Queries = Float[Array, "t d"]
+Keys = Float[Array, "s d"]
+Values = Float[Array, "s e"]
 Keep = Bool[Array, "t s"]
 dot = partial(jnp.dot, precision=Precision.HIGHEST)
 einsum = partial(jnp.einsum, precision=Precision.HIGHEST)
@@ -122,7 +124,7 @@ def score_variance(d: int, n: int, *, scale: Real) -> Moments:
     # q_i, k_i independent, N(0, 1): x_i = q_i k_i has mean 0, E x_i^2 = 1, E x_i^4 = 3^2 = 9
     # => E (q'k)^2 = d = Var(q'k),   E (q'k)^4 = 9 d + 3 d (d - 1) = 3 d^2 + 6 d
     # => Var (q'k)^2 = 2 d^2 + 6 d;  c = d^(-1/2) makes the variance of a score 1
-    return Moments(scale**2 * d, scale**2 * jnp.sqrt((2.0 * d**2 + 6.0 * d) / n))
+    return Moments(jnp.asarray(scale**2 * d), scale**2 * jnp.sqrt((2.0 * d**2 + 6.0 * d) / n))
 
 
 def softmax_slope(variance: Real, n: int) -> Moments:

@@ -4,6 +4,7 @@ Letters as in jaxml.nn.positional; u_i(pos) = cos(pos w_i) + i sin(pos w_i) = e^
 """
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from jax.lax import Precision
@@ -15,7 +16,7 @@ __all__ = ["derivative", "encoding", "from_window", "rotation"]
 einsum = partial(jnp.einsum, precision=Precision.HIGHEST)
 
 
-def _frequencies(d_model: int, dtype: object) -> Float[Array, " half"]:
+def _frequencies(d_model: int, dtype: Any) -> Float[Array, " half"]:
     # w_i = 10000^(-2i/d_model) = e^(-(2i/d_model) log 10000)
     return jnp.exp(-2.0 * jnp.arange(d_model // 2, dtype=dtype) / d_model * jnp.log(10000.0))
 

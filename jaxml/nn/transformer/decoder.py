@@ -99,13 +99,7 @@ def apply(
       ValueError: A concrete token is out of range (a traced one makes its sequence NaN), or key is
         missing where rate > 0.
     """
-    _needs_key(rate, key)
     return _apply(params, _tokens("tokens", params, tokens), key, rate=rate)
-
-
-def _needs_key(rate: float, key: Key | None) -> None:
-    if rate != 0 and key is None:
-        raise ValueError(f"rate > 0 needs a random key: got rate={rate} and key=None")
 
 
 @partial(jax.jit, static_argnames="rate")
@@ -154,7 +148,6 @@ def loss(
             raise ValueError(
                 f"mask must have the shape of tokens, {tokens.shape}: got {mask.shape}"
             )
-    _needs_key(rate, key)
     return _loss(params, tokens, mask, key, rate=rate)
 
 

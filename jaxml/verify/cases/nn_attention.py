@@ -68,23 +68,23 @@ def _causal(mask: Array) -> Array:
     return jnp.tril(jnp.ones_like(mask))
 
 
-def _value(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+def _value(qkv: Any, g: Array, mask: Array, scale: Array) -> Array:
     return attention.scaled_dot_product(*qkv, mask=mask, scale=scale)
 
 
-def _seen(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+def _seen(qkv: Any, g: Array, mask: Array, scale: Array) -> Array:
     return (g * _value(qkv, g, mask, scale)).sum()
 
 
-def _seen_causal(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+def _seen_causal(qkv: Any, g: Array, mask: Array, scale: Array) -> Array:
     return (g * attention.scaled_dot_product(*qkv, causal=True, scale=scale)).sum()
 
 
-def _seen_unmasked(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+def _seen_unmasked(qkv: Any, g: Array, mask: Array, scale: Array) -> Array:
     return (g * attention.scaled_dot_product(*qkv, scale=scale)).sum()
 
 
-def _seen_in_blocks(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+def _seen_in_blocks(qkv: Any, g: Array, mask: Array, scale: Array) -> Array:
     """Head by head, and three queries at a time, the last block filled up."""
     q, k, v = (jnp.swapaxes(a, 0, 1) for a in qkv)
     plan = _attend.Plan(group=1, rows=3, causal=False, heads=q.shape[0])
@@ -92,19 +92,19 @@ def _seen_in_blocks(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
     return (g * jnp.swapaxes(o, 0, 1)).sum() + jnp.sin(jnp.where(jnp.isinf(l), 0.0, l)).sum()
 
 
-def _backward(f: Callable, qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _backward(f: Callable, qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     return _by_head(f, *qkv, g, keep=mask, scale=scale)
 
 
-def _backward_causal(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _backward_causal(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     return _backward(hand.backward, qkv, g, _causal(mask), scale)
 
 
-def _backward_unmasked(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _backward_unmasked(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     return _backward(hand.backward, qkv, g, jnp.ones_like(mask), scale)
 
 
-def _backward_with_sums(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _backward_with_sums(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     """Of <g, o> + sum sin l: dl_i = sum_j p_ij dz_ij, so o' = (o, l) is fed g' = (g, cos l)."""
 
     def one(q: Array, k: Array, v: Array, g: Array, keep: Array) -> Any:
@@ -117,31 +117,33 @@ def _backward_with_sums(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
         more = (jnp.dot(m, a, precision="highest") for m, a in ((b, k), (b.T, q)))
         return dq + next(more), dk + next(more), dv
 
-    return jax.vmap(one, (1, 1, 1, 1, 0), 1)(*qkv, g, mask)
+    by_head: Any = jax.vmap(one, (1, 1, 1, 1, 0), 1)
+    return by_head(*qkv, g, mask)
 
 
-def _scale_gradient(scale: Array, qkv: tuple, g: Array, mask: Array) -> Array:
-    return jax.vmap(partial(hand.scale_gradient, scale=scale), (1, 1, 1, 1, 0))(*qkv, g, mask).sum()
+def _scale_gradient(scale: Array, qkv: Any, g: Array, mask: Array) -> Array:
+    by_head: Any = jax.vmap(partial(hand.scale_gradient, scale=scale), (1, 1, 1, 1, 0))
+    return by_head(*qkv, g, mask).sum()
 
 
-def _reordered(qkv: tuple, g: Array, mask: Array, scale: Array) -> Array:
+def _reordered(qkv: Any, g: Array, mask: Array, scale: Array) -> Array:
     """The same keys and values from last to first."""
     q, k, v = qkv
     return _value((q, k[::-1], v[::-1]), g, mask[..., ::-1], scale)
 
 
 # -- a query with nothing to attend to
-def _nothing_left(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _nothing_left(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     """o and all gradients where only the query left alone is looked at."""
     none = jnp.zeros_like(mask)
     return _value(qkv, g, none, scale), jax.grad(_seen)(qkv, g, none, scale)
 
 
-def _zeros(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _zeros(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     return jnp.zeros_like(g), jax.tree.map(jnp.zeros_like, qkv)
 
 
-def _with_garbage(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _with_garbage(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     """What is masked out for all holds NaN, infinity and 1e30."""
     q, k, v = qkv
     mask = mask.at[:, :, -1].set(False)  # the last key goes to nobody, the second query to none
@@ -152,7 +154,7 @@ def _with_garbage(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
     return o, grads
 
 
-def _without_garbage(qkv: tuple, g: Array, mask: Array, scale: Array) -> Any:
+def _without_garbage(qkv: Any, g: Array, mask: Array, scale: Array) -> Any:
     mask = mask.at[:, :, -1].set(False)
     o = _by_head(hand.apply, *qkv, keep=mask, scale=scale)
     return o, _backward(hand.backward, qkv, g, mask, scale)
@@ -177,7 +179,7 @@ def _layer_seen(at: Any, g: Array, keep: Array) -> Array:
 
 
 def _layer_backward(at: Any, g: Array, keep: Array) -> Any:
-    params, x = hand.layer_backward(*at, g, keep)
+    params, x = hand.layer_backward(at[0], at[1], g, keep)
     return Params(*params), x
 
 

@@ -14,7 +14,7 @@ from jaxml.nn import attention, dense
 from jaxml.nn.norm import layer_norm
 from jaxml.nn.transformer import block, decoder
 from jaxml.verify.case import ROUNDING, Case, Point, point
-from jaxml.verify.domains import Domain, Generator
+from jaxml.verify.domains import Domain, Generator, Numbers, vector
 
 __all__ = ["CASES"]
 
@@ -24,11 +24,13 @@ VOCABULARY = 5
 
 
 def _norm(rng: Generator, m: int) -> layer_norm.Params:
-    return layer_norm.Params(rng.uniform(0.5, 1.5, size=m), 0.3 * rng.standard_normal(m))
+    scale: Numbers = rng.uniform(0.5, 1.5, size=m)
+    return layer_norm.Params(scale, vector(rng, m, scale=0.3))
 
 
 def _dense(rng: Generator, m: int, n: int) -> dense.Params:
-    return dense.Params(rng.standard_normal((m, n)) / m**0.5, 0.3 * rng.standard_normal(n))
+    kernel: Numbers = rng.standard_normal((m, n)) / m**0.5
+    return dense.Params(kernel, vector(rng, n, scale=0.3))
 
 
 def _params(rng: Generator, h: int, d: int) -> block.Params:
@@ -52,8 +54,9 @@ def _drawn(rng: Generator, t: int, h: int, d: int) -> Point:
 
 def _sentence(rng: Generator, t: int, h: int, d: int) -> Point:
     m = h * d
+    E: Numbers = rng.standard_normal((VOCABULARY, m))
     params = decoder.Params(
-        rng.standard_normal((VOCABULARY, m)),
+        E,
         (_params(rng, h, d), _params(rng, h, d)),
         _norm(rng, m),
         _dense(rng, m, VOCABULARY),
