@@ -38,8 +38,14 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, title: str = ""
         elif name.endswith("entropy") and points:
             left.axhline(points[0][1], color="0.4", linestyle=LINES[name[0] == "b"], label=label)
     left.set(xlabel="step", ylabel="nats", title=title)
-    losses = [value for line in left.lines for value in line.get_ydata() if value > 0]
-    if losses and max(losses) > 30 * min(losses):
+    shown = [
+        r[name]
+        for name in names
+        if name.endswith(("loss", "entropy"))
+        for r in records
+        if r.get(name)
+    ]
+    if shown and max(shown) > 30 * min(shown):
         left.set_yscale("log")  # or the end of the curve could not be told from 0
     if accuracies := [name for name in names if name.endswith("accuracy")]:
         right = left.twinx()
