@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = ["draw"]
 
+LINES = ("--", ":")
 HINT = "a picture needs Matplotlib: pip install 'jaxml[plot]'"
 
 
@@ -27,31 +28,32 @@ def draw(records: Sequence[dict[str, Any]], path: str | Path, *, title: str = ""
     except ImportError as error:
         raise ImportError(HINT) from error
     figure = Figure(figsize=(7, 4), layout="constrained")  # no window, no global state
-    axes = figure.subplots()
+    left = figure.subplots()
     names = dict.fromkeys(name for record in records for name in record)
-    for name in (n for n in names if n.endswith("loss")):
-        known = [r for r in records if r.get(name) is not None]
-        steps, values = [r["step"] for r in known], [r[name] for r in known]
+    for name in names:
+        points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
         label = "training loss" if name == "loss" else name.replace("_", " ")
-        axes.plot(steps, values, label=label, marker="" if name == "loss" else "o", markersize=3)
-    for color, name in zip(
-        ("0.35", "0.6"), (n for n in names if n.endswith("entropy")), strict=False
-    ):
-        value = next(r[name] for r in records if name in r)
-        axes.axhline(value, color=color, linestyle="--", label=name.replace("_", " "))
-    axes.set(xlabel="step", ylabel="nats", title=title, ylim=(0, None))
-    handles, labels = axes.get_legend_handles_labels()
-    if accuracies := [n for n in names if n.endswith("accuracy")]:
-        right = axes.twinx()
-        right.set(ylabel="accuracy", ylim=(0, 1.02))
+        if name.endswith("loss") and points:
+            left.plot(*zip(*points, strict=True), ".-", label=label)
+        elif name.endswith("entropy") and points:
+            left.axhline(points[0][1], color="0.4", linestyle=LINES[name[0] == "b"], label=label)
+    left.set(xlabel="step", ylabel="nats", title=title)
+    shown = [
+        r[name]
+        for name in names
+        if name.endswith(("loss", "entropy"))
+        for r in records
+        if r.get(name)
+    ]
+    if shown and max(shown) > 30 * min(shown):
+        left.set_yscale("log")  # or the end of the curve could not be told from 0
+    if accuracies := [name for name in names if name.endswith("accuracy")]:
+        right = left.twinx()
+        right.set(ylabel="accuracy")
         for name in accuracies:
-            known = [r for r in records if r.get(name) is not None]
-            right.plot(
-                [r["step"] for r in known], [r[name] for r in known],
-                label=name.replace("_", " "), color="tab:green", marker="o", markersize=3,
-            )  # fmt: skip
-        more = right.get_legend_handles_labels()
-        handles, labels = handles + more[0], labels + more[1]
-    if handles:
-        axes.legend(handles, labels, loc="center right")
+            points = [(r["step"], r[name]) for r in records if r.get(name) is not None]
+            label = name.replace("_", " ")
+            right.plot(*zip(*points, strict=True), ".-", color="tab:green", label=label)
+    if left.lines:
+        figure.legend(loc="outside lower center", ncols=4)
     figure.savefig(path, dpi=120)

@@ -126,7 +126,7 @@ def _write(
         past = tokens[-max(1, context // 2) :]
         window = decoder.generate(
             params,
-            past,
+            jnp.asarray(past),
             key=jax.random.fold_in(key, len(tokens)),
             length=max(1, context - len(past)),
             temperature=sample.temperature,
