@@ -179,11 +179,10 @@ def _bounds(x: Array, W: Array, g: Array, *, plain: float, skip: float) -> tuple
 
 
 CASES = (
-    _gradient("basic/gradient", 2, 2, 2),
+    _gradient("basic/gradient", 2, 1, 2),
     _gradient("basic/gradient-projection", 1, 2, 2, stride=2),
     _gradient("basic/gradient-preactivation-projection", 2, 1, 1, stride=2, preactivation=True),
     _gradient("bottleneck/gradient", 2, 1, 1, 3),
-    _gradient("bottleneck/gradient-preactivation", 3, 1, 1, 3, preactivation=True),
     Case("nn.residual.basic/skip-jacobian", TOPIC, "jacobian", jax.jacrev(_H),
          _branch_and_identity, Domain(_x_first, ((1, 3, 2),)), BLOCK, REF, _H,
          (partial(_branch_and_identity, identity=0.0),)),
