@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import bayes, conv, linear, mixtures, neighbors, pca, svm, tsne
+from benchmarks import bayes, conv, linear, mixtures, neighbors, nn_core, pca, svm, tsne
 
-FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors, conv)
+FAMILIES = (linear, svm, bayes, pca, mixtures, tsne, neighbors, conv, nn_core)
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")
 REQUIRED: Any = object()

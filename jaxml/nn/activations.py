@@ -26,7 +26,7 @@ Axes = int | tuple[int, ...]
 
 
 def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return 1 / (1 + e^-z); derivative sigmoid(z) sigmoid(-z), exact in both tails, <= 1/4."""
+    """The logistic function s; derivative s(z) s(-z) <= 1/4, exact in both tails."""
     return _sigmoid(tensor("z", z, "..."))
 
 
@@ -44,12 +44,12 @@ def _(primals: tuple, tangents: tuple) -> tuple:
 
 
 def tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return tanh(z); derivative 1 - tanh(z)^2."""
+    """The hyperbolic tangent t; derivative 1 - t(z)^2."""
     return jnp.tanh(tensor("z", z, "..."))
 
 
 def relu(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return max(0, z); derivative 1 for z > 0, else 0, at 0 as well."""
+    """The positive part; derivative 1 for z > 0, else 0, at 0 as well."""
     return _relu(tensor("z", z, "..."))
 
 

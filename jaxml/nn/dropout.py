@@ -12,20 +12,17 @@ realized, so that E y = x holds exactly; ``realized_rate`` tells it (0.5 for 0.5
 Reference: Srivastava et al. (2014), Dropout, section 10, for the scaling in training.
 """
 
-import math
 import numbers
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxml._typing import Array, Float, Key
+from jaxml.nn._bits import integers
 from jaxml.nn._tensor import statistics_dtype, tensor
 
 __all__ = ["apply", "realized_rate"]
-
-WORD = 32  # bits that a generator makes at once
 
 
 def apply(x: Float[Array, "..."], *, rate: float, key: Key) -> Float[Array, "..."]:
@@ -79,8 +76,8 @@ def _threshold(rate: float) -> tuple[int, int]:
         raise ValueError(f"rate must lie in [0, 1]: got {rate}")
     if rate in (0.0, 1.0):
         return 0, int(rate)
-    bits, t = WORD, 0
-    for bits in (8, 16, WORD):
+    bits, t = 32, 0
+    for bits in (8, 16, 32):
         t = min(max(round(rate * 2**bits), 1), 2**bits - 1)
         if abs(t / 2**bits - rate) <= 1e-3 * min(rate, 1.0 - rate):
             break
@@ -89,22 +86,8 @@ def _threshold(rate: float) -> tuple[int, int]:
 
 @partial(jax.jit, static_argnames=("bits", "threshold"))
 def _apply(x: Array, key: Key, *, bits: int, threshold: int) -> Array:
-    keep = _integers(key, x.shape, bits) >= threshold
+    drawn = integers(key, x.shape, bits)
+    keep = drawn >= drawn.dtype.type(threshold)
     # In 16 bits the scale would be rounded before it multiplies: E y = (1 + 2^-9) x.
     grown = x.astype(statistics_dtype(x.dtype)) * (2**bits / (2**bits - threshold))
     return jnp.where(keep, grown, 0).astype(x.dtype)
-
-
-def _integers(key: Key, shape: tuple[int, ...], bits: int) -> Array:
-    """Uniform integers of 8, 16 or 32 bits, cut from words of 32 along the last axis.
-
-    A generator asked for fewer bits throws the rest of each word away; here none is.
-    """
-    *rows, d = shape or (1,)
-    count = math.ceil(d * bits / WORD)
-    words = jax.random.bits(key, (*rows, count), jnp.uint32)
-    if bits < WORD:
-        kind: Any = jnp.dtype(f"uint{bits}")
-        cut = jax.lax.bitcast_convert_type(words, kind)
-        words = cut.reshape(*rows, count * (WORD // bits))[..., :d]
-    return words.reshape(shape)

@@ -44,7 +44,9 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     return math.prod(window) * c_in, math.prod(window) * c_out
 
 
-def xavier_uniform(shape: Sequence[int], *, key: Key, dtype: Any = jnp.float32) -> Float[Array, "..."]:
+def xavier_uniform(
+    shape: Sequence[int], *, key: Key, dtype: Any = jnp.float32
+) -> Float[Array, "..."]:
     """Draw from U(-a, a) with a^2 = 6 / (fan_in + fan_out).
 
     Args:
@@ -63,7 +65,9 @@ def xavier_uniform(shape: Sequence[int], *, key: Key, dtype: Any = jnp.float32) 
     return _uniform(2.0 / sum(fans(shape)), shape, key, dtype)
 
 
-def xavier_normal(shape: Sequence[int], *, key: Key, dtype: Any = jnp.float32) -> Float[Array, "..."]:
+def xavier_normal(
+    shape: Sequence[int], *, key: Key, dtype: Any = jnp.float32
+) -> Float[Array, "..."]:
     """Draw from N(0, 2 / (fan_in + fan_out)); arguments as for xavier_uniform."""
     return _normal(2.0 / sum(fans(shape)), shape, key, dtype)
 

@@ -36,8 +36,8 @@ TOPICS = {
     "the limit of vanishing variance",
     "em": "ELBO <= log-likelihood for any q, equal at the posterior; the M-step is the stationary "
     "point of the ELBO; the log-likelihood never decreases",
-    "xavier": "forward and backward variance of signals through many layers by Xavier and He, within "
-    "a stated standard error; variances of the weights of kernels of any rank",
+    "xavier": "forward and backward variance of signals through many layers by Xavier and He, "
+    "within a stated standard error; variances of the weights of kernels of any rank",
     "batch-norm": "the gradient through the batch's mean and variance, three paths by hand; what "
     "dropping two of them costs, as a number; running moments of both conventions; a batch spread "
     "over an axis; layer normalization",

@@ -22,18 +22,18 @@ def sigmoid(z: Entries) -> Entries:
 
 
 def tanh(z: Entries) -> Entries:
-    """d/dz tanh(z)."""
+    """d/dz of the hyperbolic tangent."""
     # (sinh/cosh)' = (cosh^2 - sinh^2) / cosh^2
     return 1.0 / jnp.cosh(z) ** 2
 
 
 def relu(z: Entries) -> Entries:
-    """d/dz max(0, z), the subgradient 0 at 0."""
+    """d/dz of the positive part, the subgradient 0 at 0."""
     return jnp.where(z > 0, 1.0, 0.0).astype(z.dtype)
 
 
 def gelu_value(z: Entries) -> Entries:
-    """Z Phi(z) with Phi(z) = (1 + erf(z / sqrt 2)) / 2."""
+    """Return z Phi(z) with Phi(z) = (1 + erf(z / sqrt 2)) / 2."""
     return 0.5 * z * (1.0 + erf(z / math.sqrt(2.0)))
 
 

@@ -1,11 +1,12 @@
 """Variances of random weights, and what they do to signals in a deep network. Letters as there.
 
-m independent networks with widths n_0, ..., n_L; v_l the variance of the weights of layer l, normal.
+m independent networks of widths n_0, ..., n_L with normal weights; v their variance, by layer.
 q = (|y_L|^2 / n_L) / (|y_0|^2 / n_0) going up, and the same of gradients going down.
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 __all__ = ["KURTOSIS", "backward", "forward", "variance"]
 
@@ -38,7 +39,7 @@ def forward(scheme: str, widths: Sequence[int], m: int) -> Law:
     # Layers are independent given |y|, so both multiply.
     relu = scheme == "he"
     mean, second = 1.0, 1.0
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         v = variance(scheme, (n_in, n_out))
         mean *= v * n_in / (2.0 if relu else 1.0)
         second *= 1.0 + (5.0 if relu else 2.0) / n_out
@@ -46,18 +47,19 @@ def forward(scheme: str, widths: Sequence[int], m: int) -> Law:
 
 
 def backward(scheme: str, widths: Sequence[int], m: int) -> Law:
-    """Return the law of q going down, from a normal gradient at the top."""
+    """Return the law of q going down, from a normal gradient at the top; its error to order 1/n."""
     # g_in = W D g,  D = 1 without ReLU, else diag [z_j > 0]
     # linear:  given g, each of the n_in entries is N(0, v |g|^2)
     #          => E q = v n_out,  E q^2 / (E q)^2 = 1 + 2/n_in
     # ReLU:    w_j w_j' does not see the sign of z_j = w_j'y:  E [z_j > 0] w_j w_j' = v/2 I exactly,
     #          => E q = v n_out / 2 whatever y is
     #          to leading order in 1/n the gates are as good as independent coins:
-    #          |D g|^2 = sum_j D_j g_j^2,  E = |g|^2/2,  Var = sum g_j^4 / 4 = 3 |g|^4 / (4 (n_out + 2))
+    #          |D g|^2 = sum_j D_j g_j^2,  E = |g|^2/2,
+    #          Var = sum_j g_j^4 / 4 = 3 |g|^4 / (4 (n_out + 2)) for a g of no direction
     #          => E q^2 / (E q)^2 = (1 + 2/n_in) (1 + 3/(n_out + 2))
     relu = scheme == "he"
     mean, second = 1.0, 1.0
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+    for n_in, n_out in pairwise(widths):
         v = variance(scheme, (n_in, n_out))
         mean *= v * n_out / (2.0 if relu else 1.0)
         second *= (1.0 + 2.0 / n_in) * (1.0 + 3.0 / (n_out + 2) if relu else 1.0)

@@ -1,55 +1,116 @@
-"""Mean and variance in two passes, with the derivatives that a person would write.
+"""Mean and variance about a center, with the derivatives that a person would write.
 
-The mean is c + delta with c a first mean, rounded, and delta the mean of x - c: so x - c - delta
-keeps its digits where the mean is large beside the deviation, which x - mean would not.
+The mean is c + delta, with c any number near it and delta the mean of x - c: so x - c - delta keeps
+its digits where the mean is large beside the deviation, which x - mean would not.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxml._typing import Array, Float
+from jaxml._numerics import SHARDS
+from jaxml._typing import Array, Float, Rows
 
-__all__ = ["Moments", "moments"]
+__all__ = ["Moments", "Names", "of_channels", "of_rows"]
+
+Names = str | tuple[str, ...]
+BLOCK = 2**14  # numbers that stay in a core's cache while both sums pass over them
+STRIDE = 16  # of the rows whose mean is the center
 
 
 class Moments(NamedTuple):
-    """Of an array, along some of its axes, which are kept with length 1; mean = center + delta."""
+    """Of an array along an axis; mean = center + delta."""
 
     center: Float[Array, "..."]  # c, near the mean; a constant to derivatives
     delta: Float[Array, "..."]  # mean of x - c; carries the derivative of the mean
     variance: Float[Array, "..."]  # biased: mean of (x - mean)^2
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def moments(axes: tuple[int, ...], axis_name: str | tuple[str, ...] | None, x: Array) -> Moments:
-    """Return the moments of x along axes, and along the mapped axis of that name if there is one.
+@jax.custom_jvp
+def of_rows(x: Float[Array, "... d"]) -> Moments:
+    """Return the moments along the last axis, which is kept with length 1.
 
         c = mean x,  delta = mean(x - c),  v = mean (x - c)^2 - delta^2
 
     Reference: Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, eq. (1.7).
     """
-    c = _mean(axes, axis_name, x)
+    c = jnp.mean(x, axis=-1, keepdims=True)
     d = x - c
-    delta = _mean(axes, axis_name, d)
     # delta is a rounding error of c, so nothing cancels in the difference.
-    v = _mean(axes, axis_name, d * d) - delta * delta
+    delta = jnp.mean(d, axis=-1, keepdims=True)
+    v = jnp.mean(d * d, axis=-1, keepdims=True) - delta * delta
     return Moments(c, delta, jnp.maximum(v, 0.0))
 
 
-@moments.defjvp
-def _(axes, axis_name, primals, tangents):
+@of_rows.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple:
     (x,), (dx,) = primals, tangents
-    m = moments(axes, axis_name, x)
+    m = of_rows(x)
     # d mean = mean dx;  dv = 2 mean[(x - mean)(dx - d mean)] = 2 mean[(x - mean) dx], since the
     # deviations sum to 0: autodiff of the code above would add up that zero once more.
+    mean = partial(jnp.mean, axis=-1, keepdims=True)
     deviation = x - m.center - m.delta
-    dv = 2.0 * _mean(axes, axis_name, deviation * dx)
-    return m, Moments(jnp.zeros_like(m.center), _mean(axes, axis_name, dx), dv)
+    return m, Moments(jnp.zeros_like(m.center), mean(dx), 2.0 * mean(deviation * dx))
 
 
-def _mean(axes: tuple[int, ...], axis_name: str | tuple[str, ...] | None, x: Array) -> Array:
-    mean = jnp.mean(x, axis=axes, keepdims=True)
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def of_channels(axis_name: Names | None, X: Rows) -> Moments:
+    """Return the moments of each column, over the mapped axis of that name too if there is one.
+
+    One pass over many rows: about the mean of every 16th row. Whatever rows these are, that center
+    lies within 4 deviations of the mean, so v = E (x - c)^2 - delta^2 cancels at most 4 bits.
+    """
+    n, d = X.shape
+    shards = math.gcd(n, SHARDS)
+    size = _rows_of_block(n // shards, shards * d)
+    sample = X if size == n // shards else X.reshape(shards, n // shards, d)[:, ::STRIDE]
+    c = _over(axis_name, jnp.mean(sample.reshape(-1, d), axis=0))
+
+    def sums(X: Rows) -> tuple[Array, Array]:
+        A = X - c[None, :]
+        return jnp.sum(A, axis=0), jnp.sum(A * A, axis=0)
+
+    def by_blocks(X: Rows) -> tuple[Array, Array]:
+        # Cut inside the shards, so that rows split over devices stay where they are.
+        cut = X.reshape(shards, n // shards, d)
+
+        def block(i: Array | int) -> tuple[Array, Array]:
+            rows = jax.lax.dynamic_slice_in_dim(cut, i * size, size, axis=1)
+            return sums(rows.reshape(shards * size, d))
+
+        def add(i: Array, total: tuple[Array, Array]) -> tuple[Array, Array]:
+            return jax.tree.map(jnp.add, total, block(i))
+
+        return jax.lax.fori_loop(1, n // shards // size, add, block(0))
+
+    if size < n // shards:
+        first, second = jax.lax.platform_dependent(X, cpu=by_blocks, default=sums)
+    else:
+        first, second = sums(X)
+    delta = _over(axis_name, first / n)
+    v = _over(axis_name, second / n) - delta * delta
+    return Moments(c, delta, jnp.maximum(v, 0.0))
+
+
+@of_channels.defjvp
+def _(axis_name: Names | None, primals: tuple, tangents: tuple) -> tuple:
+    (X,), (dX,) = primals, tangents
+    m = of_channels(axis_name, X)
+    deviation = X - (m.center + m.delta)[None, :]
+    mean = _over(axis_name, jnp.mean(dX, axis=0))
+    variance = _over(axis_name, jnp.mean(2.0 * deviation * dX, axis=0))
+    return m, Moments(jnp.zeros_like(m.center), mean, variance)
+
+
+def _over(axis_name: Names | None, mean: Array) -> Array:
     return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+
+
+def _rows_of_block(rows: int, width: int) -> int:
+    """The largest divisor of rows with about BLOCK numbers; all rows if only crumbs divide them."""
+    most = max(1, BLOCK // width)
+    size = next((k for k in range(most, most // 4, -1) if rows % k == 0), rows)
+    return min(size, rows)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._typing import Array, Float, Real
 from jaxml.nn._tensor import along_last, statistics_dtype, tensor
-from jaxml.nn.norm._moments import moments
+from jaxml.nn.norm._moments import of_rows
 
 __all__ = ["Params", "apply", "init"]
 
@@ -58,6 +58,6 @@ def apply(params: Params, x: Float[Array, "... d"], *, eps: Real = 1e-5) -> Floa
 @jax.jit
 def _apply(params: Params, x: Array, eps: Array) -> Array:
     wide = x.astype(eps.dtype)
-    m = moments((x.ndim - 1,), None, wide)
+    m = of_rows(wide)
     normal = (wide - m.center - m.delta) * jax.lax.rsqrt(m.variance + eps)
     return (normal * along_last(params.scale, wide) + along_last(params.bias, wide)).astype(x.dtype)

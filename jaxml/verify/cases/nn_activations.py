@@ -39,7 +39,9 @@ def _total(f: Callable) -> Callable:
     return lambda z: f(z).sum()
 
 
-def _slope(name: str, f: Callable, slope: Callable, topics: tuple, tol: Tolerance, ref: str) -> Case:
+def _slope(
+    name: str, f: Callable, slope: Callable, topics: tuple, tol: Tolerance, ref: str
+) -> Case:
     return Case(
         f"nn.activations.{name}/gradient", topics, "gradient",
         jax.grad(_total(f)), slope, SCORES, tol, ref, _total(f),
@@ -105,10 +107,12 @@ def _both(z: Array, where: Array) -> tuple[Array, Array]:
 
 
 def _logs(z: Array, where: Array) -> tuple[Array, Array, Array, Array]:
-    """Values, which are -inf, and derivatives, which are 0."""
+    """Exponentials of the values, which are -inf, and derivatives: all are 0."""
     log_softmax = partial(activations.log_softmax, where=where)
-    return (log_softmax(z), jax.jacfwd(log_softmax)(z), _logsumexp(z, where),
-            jax.grad(_logsumexp)(z, where))  # fmt: skip
+    return (
+        jnp.exp(log_softmax(z)), jax.jacfwd(log_softmax)(z), jnp.exp(_logsumexp(z, where)),
+        jax.grad(_logsumexp)(z, where),
+    )  # fmt: skip
 
 
 def _only(*s: float) -> Callable:
@@ -123,7 +127,7 @@ def _only(*s: float) -> Callable:
 
 def _empty_logs(z: Array, where: Array) -> tuple[Array, Array, Array, Array]:
     zero = jnp.zeros_like(z, shape=(z.size, z.size))
-    return jnp.full_like(z, -jnp.inf), zero, jnp.full_like(z, -jnp.inf, shape=()), zero[0]
+    return zero[0], zero, zero[0, 0], zero[0]
 
 
 INF, NAN = float("inf"), float("nan")

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Float, Real, Rows
 
 __all__ = [
-    "apply", "backward", "backward_of_moments", "backward_with_frozen_moments", "dropped", "moments",
-    "updated",
+    "apply", "backward", "backward_of_moments", "backward_with_frozen_moments", "dropped",
+    "moments", "updated",
 ]  # fmt: skip
 
 Channels = Float[Array, " d"]
@@ -40,7 +40,8 @@ def updated(state: Pair, x: Rows, *, momentum: Real, unbiased: bool) -> Pair:
     mu, v = moments(x)
     n = len(x)
     v = v * n / (n - 1) if unbiased else v
-    return tuple(momentum * old + (1.0 - momentum) * new for old, new in zip(state, (mu, v)))
+    mean, variance = state
+    return momentum * mean + (1.0 - momentum) * mu, momentum * variance + (1.0 - momentum) * v
 
 
 def backward(params: Pair, x: Rows, g: Rows, *, eps: Real) -> tuple[Pair, Rows]:
