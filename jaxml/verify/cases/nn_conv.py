@@ -22,7 +22,7 @@ FRAME = ((2, 1), (0, 2))  # unequal on all sides
 def _drawn(
     rng: Generator, n: int, h: int, w: int, r: int, q: int, c: int, c_out: int, *, groups: int = 1
 ) -> tuple[conv.Params, Any]:
-    W = rng.standard_normal((r, q, c, c_out))
+    W: Any = rng.standard_normal((r, q, c, c_out))
     return conv.Params(W, vector(rng, c_out)), rng.standard_normal((n, h, w, c * groups))
 
 
@@ -42,7 +42,8 @@ def _backward(at: Any, g: Array, **options: Any) -> Any:
     options = {
         name: _pair(v) if name in ("stride", "dilation") else v for name, v in options.items()
     }
-    params, x = hand.backward(*at, g, **options)
+    params, x = at
+    params, x = hand.backward(params, x, g, **options)
     return conv.Params(*params), x
 
 
@@ -80,7 +81,7 @@ def _strided(params: conv.Params, x: Array) -> Array:
     return conv.apply(params, x, stride=(2, 3))
 
 
-def _matrix(params: conv.Params, x: Array) -> Array:
+def _matrix(params: Any, x: Array) -> Array:
     return hand.pointwise(params, x)
 
 
