@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Contestant, Given, PeerMissingError
+from benchmarks.peers import Given, PeerMissingError
 from benchmarks.problem import Problem
 
 __all__ = [
@@ -38,9 +38,10 @@ __all__ = [
 SMALL = 1e-3  # of the largest leaf: entries below this share of its size count as this large
 
 Layer = Callable[..., tuple[Any, Any]]
+Contestant = tuple[Callable[[], Any], Callable[[Any], tuple[Any]]]
 
 
-def normal(rng: np.random.Generator, dtype: str, *shape: int, scale: float = 1.0) -> np.ndarray:
+def normal(rng: np.random.Generator, dtype: str, *shape: int, scale: float = 1.0) -> Any:
     """Normal numbers, rounded to dtype."""
     return (scale * rng.standard_normal(shape)).astype(_numpy(dtype))
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import layers
-from benchmarks.peers import Contestant, Given
+from benchmarks.layers import Contestant
+from benchmarks.peers import Given
 from benchmarks.problem import Job, Problem
 
 __all__ = ["JOBS"]
@@ -95,16 +96,16 @@ def conv_peer(
     return layers.torch_call(g, tensors, u, read, gradient=gradient, compiled=compiled)
 
 
-def _images(x: np.ndarray, channels_last: bool) -> Any:
+def _images(x: Any, channels_last: bool) -> Any:
     """(n, h, w, c) as a tensor (n, c, h, w), in that order in memory or in ours."""
-    x = layers.tensor(x).permute(0, 3, 1, 2)
-    return x if channels_last else x.contiguous()
+    images = layers.tensor(x).permute(0, 3, 1, 2)
+    return images if channels_last else images.contiguous()
 
 
-def _kernel(W: np.ndarray, channels_last: bool) -> Any:
-    W = layers.tensor(W).permute(3, 2, 0, 1).contiguous()
-    kind = layers.torch()
-    return W.to(memory_format=kind.channels_last) if channels_last else W
+def _kernel(W: Any, channels_last: bool) -> Any:
+    kernel = layers.tensor(W).permute(3, 2, 0, 1).contiguous()
+    kind = layers.torch().channels_last
+    return kernel.to(memory_format=kind) if channels_last else kernel
 
 
 def _nhwc(x: Any) -> np.ndarray:
@@ -142,7 +143,8 @@ def block(
     ]
     params = basic.Params(tuple(conv.Params(W, None) for W in kernels), tuple(norms), None)
     wide = "float64" if dtype == "float64" else "float32"
-    moments = batch_norm.State(np.zeros(c, wide), np.ones(c, wide))
+    zeros: Any = np.zeros(c, wide)
+    moments = batch_norm.State(zeros, zeros + 1)
     state = basic.State((moments, moments), None)
 
     def f(params: Any, x: Any) -> tuple[Any, Any]:

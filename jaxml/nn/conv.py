@@ -118,7 +118,9 @@ def apply(
     if c_out % groups:
         raise ValueError(f"groups must divide the {c_out} channels of the kernel: got {groups}")
     stride, dilation = _pair("stride", stride), _pair("dilation", dilation)
-    pads = _pads(padding, x.shape[1:3], kernel.shape[:2], stride, dilation)
+    _, h, w, _ = x.shape
+    r, q, _, _ = kernel.shape
+    pads = _pads(padding, (h, w), (r, q), stride, dilation)
     y = _convolved(x, kernel.astype(x.dtype), stride, pads, dilation, groups)
     if params.bias is None:
         return y
@@ -139,11 +141,10 @@ def _pads(padding: Any, image: Pair, window: Pair, stride: Pair, dilation: Pair)
     spans = [d * (r - 1) + 1 for r, d in zip(window, dilation, strict=True)]
     if not isinstance(padding, str):
         ends = padding if isinstance(padding, Sequence) else ()
-        pads = [tuple(two) if isinstance(two, Sequence) else () for two in ends]
-        if [len(two) for two in pads] != [2, 2]:
+        if [len(two) if isinstance(two, Sequence) else 0 for two in ends] != [2, 2]:
             expected = '"SAME", "VALID" or ((above, below), (left, right))'
             raise ValueError(f"padding must be {expected}: got {padding!r}")
-        pads = [(_check.integer("padding", a, 0), _check.integer("padding", b, 0)) for a, b in pads]
+        pads = [(_check.integer("padding", a, 0), _check.integer("padding", b, 0)) for a, b in ends]
     elif _check.choice("padding", padding, ("SAME", "VALID")) == "VALID":
         pads = [(0, 0), (0, 0)]
     else:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
-from jax.lax import Precision
+from jax.lax import Precision, pad
 
 from jaxml._typing import Array, Float
 
@@ -21,14 +21,19 @@ Images = Float[Array, "n h w c"]
 Params = tuple[Any, Any, Any]  # ((W, None), ...), ((scale, bias), ...), None or ((W, None), norm)
 
 
-def _offsets(X: Array, W: Array, s: int) -> list[tuple[int, int, tuple[slice, slice, slice]]]:
-    """Each offset (p, q) of the window, and the pixels s i + p, s j + q of X that it meets."""
-    I, J = ((size - span) // s + 1 for size, span in zip(X.shape[1:3], W.shape[:2], strict=True))
-    return [
-        (p, q, (slice(None), slice(p, p + s * (I - 1) + 1, s), slice(q, q + s * (J - 1) + 1, s)))
-        for p in range(W.shape[0])
-        for q in range(W.shape[1])
-    ]
+def _rows(size: int, W: Array, s: int) -> int:
+    """How many windows fit: s (I - 1) + r <= size."""
+    return (size - W.shape[0]) // s + 1
+
+
+def _windows(X: Images, W: Array, s: int) -> Float[Array, "r r n i j c"]:
+    """X[n, s i + p, s j + q, c] for all p, q, i, j."""
+    I, J = (_rows(size, W, s) for size in X.shape[1:3])
+    side = range(W.shape[0])
+    return jnp.stack([
+        jnp.stack([X[:, p : p + s * (I - 1) + 1 : s, q : q + s * (J - 1) + 1 : s] for q in side])
+        for p in side
+    ])  # fmt: skip
 
 
 def _framed(h: Images, W: Array) -> Images:
@@ -39,19 +44,29 @@ def _framed(h: Images, W: Array) -> Images:
 
 def _conv(h: Images, W: Array, s: int) -> Images:
     # c[n, i, j, o] = sum_pqc W[p, q, c, o] X[n, s i + p, s j + q, c]
-    X = _framed(h, W)
-    parts = [einsum("nijc,co->nijo", X[at], W[p, q]) for p, q, at in _offsets(X, W, s)]
-    return sum(parts[1:], parts[0])
+    return einsum("pqnijc,pqco->nijo", _windows(_framed(h, W), W, s), W)
 
 
 def _conv_backward(h: Images, W: Array, s: int, g: Images) -> tuple[Array, Images]:
     # dL/dW[p, q, c, o] = sum_nij X[n, s i + p, s j + q, c] g[n, i, j, o]
-    # dL/dX[n, s i + p, s j + q, c] += sum_o W[p, q, c, o] g[n, i, j, o]; the frame is cut off
     X = _framed(h, W)
-    dW, dX = jnp.zeros_like(W), jnp.zeros_like(X)
-    for p, q, at in _offsets(X, W, s):
-        dW = dW.at[p, q].set(einsum("nijc,nijo->co", X[at], g))
-        dX = dX.at[at].add(einsum("nijo,co->nijc", g, W[p, q]))
+    dW = einsum("pqnijc,nijo->pqco", _windows(X, W, s), g)
+    # dL/dX[n, s i + p, s j + q, c] += sum_o W[p, q, c, o] g[n, i, j, o]; the frame is cut off
+    zero = jnp.zeros((), g.dtype)
+    D = einsum("nijo,pqco->pqnijc", g, W)
+
+    def ends(offset: int, size: int) -> tuple[int, int, int]:  # zeros before, after and between
+        return offset, size - offset - s * (_rows(size, W, s) - 1) - 1, s - 1
+
+    side = range(W.shape[0])
+    dX = sum(
+        (
+            pad(D[p, q], zero, ((0, 0, 0), ends(p, X.shape[1]), ends(q, X.shape[2]), (0, 0, 0)))
+            for p in side
+            for q in side
+        ),
+        jnp.zeros_like(X),
+    )
     cut = W.shape[0] // 2
     return dW, dX[:, cut : cut + h.shape[1], cut : cut + h.shape[2]]
 
