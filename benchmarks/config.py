@@ -4,7 +4,7 @@
 [limits]   copy_bytes gemm                     sizes of the copy and of the square product
 [imports]  repeats aim                         optional: what ``import jaxml`` adds, in seconds
 [case."NAME"]
-  job sizes gap [dtypes] [aim] [against] [tol]  gap and tol are tables by dtype; dtypes are run.dtypes
+  job sizes gap [dtypes] [aim] [against] [tol]  gap and tol are tables by dtype
   [case."NAME".peers.LABEL]                    options of the peer, and its ladder ``tol``
 """
 
@@ -143,9 +143,7 @@ def _dtypes(table: _Table, default: Any = REQUIRED) -> tuple[str, ...]:
     dtypes = tuple(table.take("dtypes", list, default))
     if not dtypes or not set(dtypes) <= set(DTYPES):
         expected = ", ".join(DTYPES)
-        raise ConfigError(
-            f"{table.where}.dtypes: expected some of {expected}, got {list(dtypes)}"
-        )
+        raise ConfigError(f"{table.where}.dtypes: expected some of {expected}, got {list(dtypes)}")
     return dtypes
 
 

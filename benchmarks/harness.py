@@ -26,7 +26,11 @@ __all__ = ["Pairs", "Side", "compile_seconds", "interval", "pairs", "seconds_of"
 
 BEHIND = 3.0  # a peer slower than the fastest one by this factor gets the fewest pairs
 RESAMPLES = 2000
-ROUNDING = {"float32": 1e-7, "float64": 1e-14, "bfloat16": 4e-3}  # gaps below this are equal: rounding of J
+ROUNDING = {
+    "float32": 1e-7,
+    "float64": 1e-14,
+    "bfloat16": 4e-3,
+}  # gaps below this are equal: rounding of J
 
 
 class Side(NamedTuple):

@@ -7,8 +7,8 @@ pytrees; aux is what else must be computed (running statistics, a state), return
     gradient     leaves, u     -> y, (dL/dleaf, ...), aux      for L = <u, y> and a random u
 
 Both sides get the same float numbers, each in its own layout. The gap is the relative error of each
-leaf of y and of the gradients against ``reference``, the closed form where there is one, in float64:
-the largest over the leaves. Leaves that are zero by theory, as the gradient of a bias
+leaf of y and of the gradients against ``reference``, the closed form where there is one, in
+float64: the largest over the leaves. Leaves that are zero by theory, as the gradient of a bias
 before a norm, are judged on the scale of the others.
 """
 
@@ -18,12 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.limits import cores
 from benchmarks.peers import Contestant, Given, PeerMissingError
 from benchmarks.problem import Problem
 
-__all__ = ["back", "by_autodiff", "error", "flax", "flax_call", "jax_call", "normal", "problem", "tensor", "torch",
-    "torch_call",]
+__all__ = [
+    "back",
+    "by_autodiff",
+    "error",
+    "flax",
+    "flax_call",
+    "jax_call",
+    "normal",
+    "problem",
+    "tensor",
+    "torch",
+    "torch_call",
+]
 
 SMALL = 1e-3  # of the largest leaf: entries below this share of its size count as this large
 
@@ -141,6 +151,8 @@ def error(got: list[Any], want: list[np.ndarray]) -> float:
 
 def torch() -> Any:
     """Import PyTorch with one thread per core, and on a GPU with the products that JAX takes."""
+    from benchmarks.limits import cores  # which needs the configuration, and that this module
+
     try:
         library = importlib.import_module("torch")
     except ImportError as error:

@@ -43,6 +43,10 @@ TOPICS = {
     "over an axis; layer normalization",
     "dropout": "E y = x and Var y = x^2 p/(1 - p) within a stated standard error; backward is the "
     "same mask",
+    "conv1x1": "a window of one pixel is a product over channels with a matrix; both gradients of a "
+    "convolution by hand, for every stride, padding, dilation and groups",
+    "resnet": "dL/dx = dL/dH (dF/dx + I); the full backward of a block; gradient norm against depth, "
+    "with and without skips; a block of gain 0 is relu",
     "softmax": "shift invariance; Jacobian diag(s) - ss'; finite at 1e4 and with masked entries",
     "svm": "dual gradient Q a - 1; strong duality; KKT conditions; w = sum a_i y_i x_i; the dual "
     "touches data only through the kernel; hard margin as C grows on separable data",

@@ -41,12 +41,13 @@ def _seen(p: int, count: int, stride: int, dilation: int) -> slice:
 def _windows(X: Array, W: Array, stride: Pair, dilation: Pair) -> list[tuple[int, int, tuple]]:
     """Every offset (p, q) of the window, and the pixels of X that it meets as i and j run."""
     span = [d * (r - 1) + 1 for r, d in zip(W.shape[:2], dilation, strict=True)]
+    (s, t), (d, e) = stride, dilation
     # i = 0 .. I - 1 as long as s i + span <= rows of X
     I, J = (
         (size - reach) // s + 1 for size, reach, s in zip(X.shape[1:3], span, stride, strict=True)
     )
     return [
-        (p, q, (slice(None), _seen(p, I, stride[0], dilation[0]), _seen(q, J, stride[1], dilation[1])))
+        (p, q, (slice(None), _seen(p, I, s, d), _seen(q, J, t, e)))
         for p in range(W.shape[0])
         for q in range(W.shape[1])
     ]  # fmt: skip
@@ -100,7 +101,7 @@ def backward(
     db = g.sum(axis=(0, 1, 2))
     dW, dX = jnp.zeros_like(W), jnp.zeros_like(X)
     for p, q, at in _windows(X, W, stride, dilation):
-        # dy[n, i, j, o]/dW[p, q, c, o] = X[n, s i + d p, t j + e q, c_o + c], no other output has it
+        # dy[n, i, j, o]/dW[p, q, c, o] = X[n, s i + d p, t j + e q, c_o + c] for each n, i, j
         # => dL/dW[p, q, c, o] = sum_nij X[n, s i + d p, t j + e q, c_o + c] g[n, i, j, o]
         product = einsum("nijgc,nijgo->cgo", _split(X[at], groups), G)
         dW = dW.at[p, q].set(product.reshape(W.shape[2:]))
@@ -116,7 +117,7 @@ def backward(
 
 def pointwise(params: Params, x: Float[Array, "n h w c"]) -> Float[Array, "n h w o"]:
     """Return y for a window of one pixel: y[n, i, j] = W'x[n, i, j] + b, channels by a matrix."""
-    # r = q = 1: the sum over p, q has one term, and y[n, i, j, o] = b[o] + sum_c W[c, o] x[n, i, j, c]
+    # the sum over p, q has one term: y[n, i, j, o] = b[o] + sum_c W[c, o] x[n, i, j, c]
     W, b = params
     pixels = x.reshape(-1, x.shape[3])
     y = jnp.matmul(pixels, W[0, 0], precision=Precision.HIGHEST) + b[None, :]

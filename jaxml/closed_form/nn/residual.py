@@ -1,7 +1,7 @@
 """A residual block by hand, in training. Letters as in jaxml.nn.residual._block; r = relu.
 
-    post    h_1 = x,  c_k = C_k h_k,  z_k = N_k c_k,  h_(k+1) = r(z_k);   H = z_m + skip x,  y = r(H)
-    pre     h_1 = x,  z_k = N_k h_k,  a_k = r(z_k),   h_(k+1) = C_k a_k;  y = h_(m+1) + skip
+    post   h_1 = x,  c_k = C_k h_k,  z_k = N_k c_k,  h_(k+1) = r(z_k);   H = z_m + skip,  y = r(H)
+    pre    h_1 = x,  z_k = N_k h_k,  a_k = r(z_k),   h_(k+1) = C_k a_k;  y = h_(m+1) + skip
 
 Both kinds of block, basic (m = 2) and bottleneck (m = 3), are this with other windows.
 """
@@ -122,23 +122,23 @@ def apply(
 
 def backward(
     params: Params, x: Images, g: Images, *, strides: tuple[int, ...] = (1, 1),
-    preactivation: bool = False, eps: float = 1e-5,
+    preactivation: bool = False, eps: float = 1e-5, skip: bool = True,
 ) -> tuple[Params, Images]:  # fmt: skip
-    """Return (dL/dparams, dL/dx) from g = dL/dy.
+    """Return (dL/dparams, dL/dx) from g = dL/dy; without the path through the skip if told so.
 
     Reference: He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, eq. (5).
     """
     convs, norms, projection = params
-    H, tape, skip = _forward(params, x, strides, preactivation, eps)
+    H, tape, skipped = _forward(params, x, strides, preactivation, eps)
     # y = r(H): dL/dH = g [H > 0];  before activation y = H
     dH = g if preactivation else g * (H > 0)
     # H = F(x) + skip(x): both get dL/dH. For the identity that is all: dL/dx = dL/dH (dF/dx + I)
-    to_skip, of_projection = dH, None
+    to_skip, of_projection = dH if skip else 0.0 * dH, None
     if projection is not None:
         (W, _), norm = projection
         of_norm = None
         if norm is not None:
-            of_norm, to_skip = _norm_backward(skip, norm, eps, dH)
+            of_norm, to_skip = _norm_backward(skipped, norm, eps, to_skip)
         seen = _relu(tape[0][1]) if preactivation else x
         dW, to_skip = _conv_backward(seen, W, max(strides), to_skip)
         of_projection = ((dW, None), of_norm)

@@ -97,6 +97,13 @@ def apply(
 
 @partial(jax.jit, static_argnames=("stride", "preactivation", "training", "axis_name"))
 def _apply(
-    params: Params, state: State, x: Images, momentum: Real, eps: Real, *, stride: int, **static: Any
+    params: Params,
+    state: State,
+    x: Images,
+    momentum: Real,
+    eps: Real,
+    *,
+    stride: int,
+    **static: Any,
 ) -> tuple[Images, State]:
     return _block.apply(params, state, x, strides=(stride, 1), momentum=momentum, eps=eps, **static)

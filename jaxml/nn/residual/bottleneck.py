@@ -1,6 +1,6 @@
 """The bottleneck residual block: 1x1 to a quarter of the channels, 3x3 there, 1x1 back, and a skip.
 
-    y = relu(F(x) + x),  F = N_3 C_3 relu N_2 C_2 relu N_1 C_1,    dL/dx = dL/dH (dF/dx + I), H = F + x
+    y = relu(H), H = F(x) + x, F = N_3 C_3 relu N_2 C_2 relu N_1 C_1,    dL/dx = dL/dH (dF/dx + I)
 
 C_2 takes the stride (as PyTorch has it; the paper's C_1 did). Before activation: y = F(x) + x,
 F = C_3 relu N_3 C_2 relu N_2 C_1 relu N_1. Everything else is as for the basic block.
@@ -79,7 +79,14 @@ def apply(
 
 @partial(jax.jit, static_argnames=("stride", "preactivation", "training", "axis_name"))
 def _apply(
-    params: Params, state: State, x: Images, momentum: Real, eps: Real, *, stride: int, **static: Any
+    params: Params,
+    state: State,
+    x: Images,
+    momentum: Real,
+    eps: Real,
+    *,
+    stride: int,
+    **static: Any,
 ) -> tuple[Images, State]:
     strides = (1, stride, 1)
     return _block.apply(params, state, x, strides=strides, momentum=momentum, eps=eps, **static)

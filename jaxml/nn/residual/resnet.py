@@ -87,7 +87,9 @@ def init(
     block = {"basic": basic, "bottleneck": bottleneck}[
         _check.choice("kind", kind, ("basic", "bottleneck"))
     ]
-    first, last, *keys = jax.random.split(key, 2 + sum(_check.integer("blocks", b, 1) for b in blocks))
+    first, last, *keys = jax.random.split(
+        key, 2 + sum(_check.integer("blocks", b, 1) for b in blocks)
+    )
     drawn, remaining, c = [], iter(keys), widths[0]
     for s, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         stage = []
