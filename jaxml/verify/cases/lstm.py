@@ -35,31 +35,30 @@ def _sample(rng: Generator, t: int, b: int, d: int, h: int) -> Point:
 
 
 def _paired(out: Any, G: Any) -> Array:
-    return sum(
-        jnp.sum(a * b) for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(G), strict=True)
-    )
+    pairs = zip(jax.tree.leaves(out), jax.tree.leaves(G), strict=True)
+    return jnp.sum(jnp.stack([jnp.sum(a * b) for a, b in pairs]))
 
 
-def _whole(inputs: tuple, lengths: Array, G: Any) -> Array:
+def _whole(inputs: Any, lengths: Array, G: Any) -> Array:
     return _paired(lstm.apply(*inputs), G)
 
 
-def _padded(inputs: tuple, lengths: Array, G: Any) -> Array:
+def _padded(inputs: Any, lengths: Array, G: Any) -> Array:
     return _paired(lstm.apply(*inputs, lengths=lengths), G)
 
 
-def _hand(inputs: tuple, lengths: Array, G: Any, *, padded: bool) -> tuple:
+def _hand(inputs: Any, lengths: Array, G: Any, *, padded: bool) -> tuple:
     if not padded:
         lengths = jnp.full_like(lengths, inputs[1].shape[0])
     return hand.backward(*inputs, lengths, *G)
 
 
-def _without_the_cell_path(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _without_the_cell_path(inputs: Any, lengths: Array, G: Any) -> tuple:
     gy, (gh, gc) = G
     return _hand(inputs, lengths, (gy, (gh, jnp.zeros_like(gc))), padded=True)
 
 
-def _in_pieces(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _in_pieces(inputs: Any, lengths: Array, G: Any) -> tuple:
     params, x, state = inputs
     middle = x.shape[0] // 2
     y, state = lstm.apply(params, x[:middle], state, lengths=jnp.minimum(lengths, middle))
@@ -67,24 +66,24 @@ def _in_pieces(inputs: tuple, lengths: Array, G: Any) -> tuple:
     return jnp.concatenate([y, z]), state
 
 
-def _ranges(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _ranges(inputs: Any, lengths: Array, G: Any) -> tuple:
     params, x, state = inputs
     gates = lstm.gates(params, x[0], state.hidden)
     y, last = lstm.apply(params, x, state)
     return jnp.abs(jnp.stack(gates)), jnp.abs(y), jnp.abs(last.cell)
 
 
-def _tight_ranges(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _tight_ranges(inputs: Any, lengths: Array, G: Any) -> tuple:
     gates, y, cell = hand.bounds(*inputs[1:])
     return 0.5 * gates, y, cell
 
 
-def _small_outputs(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _small_outputs(inputs: Any, lengths: Array, G: Any) -> tuple:
     gates, y, cell = hand.bounds(*inputs[1:])
     return gates, 0.1 * y, cell
 
 
-def _cell_that_cannot_grow(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _cell_that_cannot_grow(inputs: Any, lengths: Array, G: Any) -> tuple:
     gates, y, cell = hand.bounds(*inputs[1:])
     return gates, y, 0.2 * cell
 
@@ -95,7 +94,7 @@ def _saturated(rng: Generator, t: int, b: int, d: int, h: int) -> Point:
     return point((_weights(rng, d, h, 3.0)._replace(bias=bias), x, state), lengths, G)
 
 
-def _from_the_cell(inputs: tuple, lengths: Array, G: Any) -> Array:
+def _from_the_cell(inputs: Any, lengths: Array, G: Any) -> Array:
     params, x, (hidden, cell) = inputs
     alone = params._replace(recurrent=jnp.zeros_like(params.recurrent))
     return jax.grad(
