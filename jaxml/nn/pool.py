@@ -223,31 +223,37 @@ def _in_pieces(axis: _Axis, f: Callable[[int, int], Array]) -> Array:
 def _spread(axis: _Axis, g: Array, winner: Array | None) -> Array:
     """Send g_o to the winner of window o, or to all its entries.
 
-    Position q stride + r of the padded axis is entry r + m stride of window q - m. For all r at
-    once, that is one comparison for each m, and no two windows write to the same place.
+    Position q stride + r of the padded axis is entry r + m stride of window q - m: for each r one
+    sum over m, of whole arrays, and no two windows write to the same place.
     """
     i, s, M = axis.axis, axis.stride, (axis.window - 1) // axis.stride
     Q = -(-(axis.low + axis.size) // s)
-    shape = (*g.shape[:i], Q, s, *g.shape[i + 1 :])
     around = [(M, Q - axis.out, 0) if j == i else (0, 0, 0) for j in range(g.ndim)]
-    g = jax.lax.pad(g, jnp.zeros((), g.dtype), around)
+    # The barrier keeps XLA from computing g and winner anew for every m and r.
+    g = jax.lax.optimization_barrier(jax.lax.pad(g, jnp.zeros((), g.dtype), around))
     if winner is not None:
-        winner = jax.lax.pad(winner, jnp.asarray(-1, winner.dtype), around)
+        none = jnp.asarray(-1, winner.dtype)
+        winner = jax.lax.optimization_barrier(jax.lax.pad(winner, none, around))
 
-    def windows(a: Array, m: int) -> Array:
-        part = jax.lax.slice_in_dim(a, M - m, M - m + Q, axis=i)
-        return jnp.broadcast_to(jnp.expand_dims(part, i + 1), shape)
+    def sent(t: int) -> Array:
+        """What entry t of every window gets."""
+        m = t // s
+        part = jax.lax.slice_in_dim(g, M - m, M - m + Q, axis=i)
+        if winner is None:
+            return part
+        return jnp.where(jax.lax.slice_in_dim(winner, M - m, M - m + Q, axis=i) == t, part, 0)
 
-    dx = jnp.zeros(shape, g.dtype)
-    for m in range(M + 1):
-        part = windows(g, m)
-        entry = np.arange(m * s, (m + 1) * s)
-        if winner is not None:
-            t = jnp.asarray(np.minimum(entry, np.iinfo(winner.dtype).max), winner.dtype)
-            part = jnp.where(windows(winner, m) == _along(t, shape, i + 1), part, 0)
-        elif (m + 1) * s > axis.window:
-            part = jnp.where(_along(jnp.asarray(entry < axis.window), shape, i + 1), part, 0)
-        dx = part if m == 0 else dx + part
+    if winner is not None and M == 0:  # one comparison over all r writes dx without a copy
+        shape = (*g.shape[:i], Q, s, *g.shape[i + 1 :])
+        t = np.minimum(np.arange(s), np.iinfo(winner.dtype).max)
+        won = jax.lax.broadcast_in_dim(winner, shape, [j + (j > i) for j in range(g.ndim)])
+        sends = jax.lax.broadcast_in_dim(g, shape, [j + (j > i) for j in range(g.ndim)])
+        dx = jnp.where(won == _along(jnp.asarray(t, winner.dtype), shape, i + 1), sends, 0)
+    else:
+        nothing = jnp.zeros((*g.shape[:i], Q, *g.shape[i + 1 :]), g.dtype)
+        entries = [range(r, axis.window, s) for r in range(s)]
+        columns = [reduce(jnp.add, [sent(t) for t in every] or [nothing]) for every in entries]
+        dx = jnp.stack(columns, axis=i + 1)
     dx = dx.reshape(*g.shape[:i], Q * s, *g.shape[i + 1 :])
     return jax.lax.slice_in_dim(dx, axis.low, axis.low + axis.size, axis=i)
 
@@ -272,7 +278,7 @@ def _maximum(axis: _Axis, x: Array) -> Array:
 @_maximum.defjvp
 def _(axis: _Axis, primals: tuple, tangents: tuple) -> tuple:
     (x,), (dx,) = primals, tangents
-    y = _maximum(axis, x)
+    y = jax.lax.optimization_barrier(_maximum(axis, x))
     dtype = jnp.int8 if axis.window <= np.iinfo(np.int8).max else jnp.int32
 
     def first(start: int, stop: int) -> Array:

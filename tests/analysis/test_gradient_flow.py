@@ -68,7 +68,7 @@ def test_depths_at_which_float32_would_underflow(key):
     L, d = 30, 4
     layer = dense(activations.sigmoid)
     weak = [(0.1 * W, b) for W, b in stack(key, L, d)]
-    single = gradient_norms([layer] * L, weak, jnp.ones((1, d)), loss=total)
+    single = gradient_norms([layer] * L, weak, jnp.ones((1, d), jnp.float32), loss=total)
     weak = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), weak)
     double = gradient_norms([layer] * L, weak, jnp.ones((1, d), jnp.float64), loss=total)
     assert single.inputs.dtype == jnp.float32

@@ -1,7 +1,7 @@
 """Claims about the LSTM: cell equations, back-propagation through time, ranges, padding."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +20,15 @@ RANGE = Tolerance(1e-15, 1e-7, "a sigmoid rounds to 0 or 1 in its tails")
 
 
 def _weights(rng: Generator, d: int, h: int, scale: float = 0.7) -> lstm.Params:
-    return lstm.Params(
-        *(scale * rng.standard_normal(shape) for shape in ((d, 4 * h), (h, 4 * h), (4 * h,)))
+    kernel, recurrent, bias = (
+        scale * rng.standard_normal(shape) for shape in ((d, 4 * h), (h, 4 * h), (4 * h,))
     )
+    return lstm.Params(cast(Array, kernel), cast(Array, recurrent), cast(Array, bias))
 
 
 def _sample(rng: Generator, t: int, b: int, d: int, h: int) -> Point:
     """Everything that has a gradient first, then lengths and a cotangent of every output."""
-    state = lstm.State(rng.standard_normal((b, h)), rng.standard_normal((b, h)))
+    state = lstm.State(*(cast(Array, part) for part in rng.standard_normal((2, b, h))))
     inputs = _weights(rng, d, h), rng.standard_normal((t, b, d)), state
     lengths = rng.permutation(np.arange(b) % (t + 1)).astype(np.int32)  # 0 among them
     G = rng.standard_normal((t, b, h)), tuple(rng.standard_normal((2, b, h)))
@@ -35,31 +36,37 @@ def _sample(rng: Generator, t: int, b: int, d: int, h: int) -> Point:
 
 
 def _paired(out: Any, G: Any) -> Array:
-    return sum(
-        jnp.sum(a * b) for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(G), strict=True)
-    )
+    pairs = zip(jax.tree.leaves(out), jax.tree.leaves(G), strict=True)
+    return jnp.sum(jnp.stack([jnp.sum(a * b) for a, b in pairs]))
 
 
-def _whole(inputs: tuple, lengths: Array, G: Any) -> Array:
+def _whole(inputs: Any, lengths: Array, G: Any) -> Array:
     return _paired(lstm.apply(*inputs), G)
 
 
-def _padded(inputs: tuple, lengths: Array, G: Any) -> Array:
+def _padded(inputs: Any, lengths: Array, G: Any) -> Array:
     return _paired(lstm.apply(*inputs, lengths=lengths), G)
 
 
-def _hand(inputs: tuple, lengths: Array, G: Any, *, padded: bool) -> tuple:
+def _hand(inputs: Any, lengths: Array, G: Any, *, padded: bool) -> tuple:
     if not padded:
         lengths = jnp.full_like(lengths, inputs[1].shape[0])
-    return hand.backward(*inputs, lengths, *G)
+    params, x, state = inputs
+    gy, last = G
+    return hand.backward(params, x, state, lengths, gy, last)
 
 
-def _without_the_cell_path(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _outputs(inputs: Any, lengths: Array, G: Any) -> tuple:
+    params, x, state = inputs
+    return hand.forward(params, x, state, lengths)
+
+
+def _without_the_cell_path(inputs: Any, lengths: Array, G: Any) -> tuple:
     gy, (gh, gc) = G
     return _hand(inputs, lengths, (gy, (gh, jnp.zeros_like(gc))), padded=True)
 
 
-def _in_pieces(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _in_pieces(inputs: Any, lengths: Array, G: Any) -> tuple:
     params, x, state = inputs
     middle = x.shape[0] // 2
     y, state = lstm.apply(params, x[:middle], state, lengths=jnp.minimum(lengths, middle))
@@ -67,24 +74,24 @@ def _in_pieces(inputs: tuple, lengths: Array, G: Any) -> tuple:
     return jnp.concatenate([y, z]), state
 
 
-def _ranges(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _ranges(inputs: Any, lengths: Array, G: Any) -> tuple:
     params, x, state = inputs
     gates = lstm.gates(params, x[0], state.hidden)
     y, last = lstm.apply(params, x, state)
     return jnp.abs(jnp.stack(gates)), jnp.abs(y), jnp.abs(last.cell)
 
 
-def _tight_ranges(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _tight_ranges(inputs: Any, lengths: Array, G: Any) -> tuple:
     gates, y, cell = hand.bounds(*inputs[1:])
     return 0.5 * gates, y, cell
 
 
-def _small_outputs(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _small_outputs(inputs: Any, lengths: Array, G: Any) -> tuple:
     gates, y, cell = hand.bounds(*inputs[1:])
     return gates, 0.1 * y, cell
 
 
-def _cell_that_cannot_grow(inputs: tuple, lengths: Array, G: Any) -> tuple:
+def _cell_that_cannot_grow(inputs: Any, lengths: Array, G: Any) -> tuple:
     gates, y, cell = hand.bounds(*inputs[1:])
     return gates, y, 0.2 * cell
 
@@ -95,7 +102,7 @@ def _saturated(rng: Generator, t: int, b: int, d: int, h: int) -> Point:
     return point((_weights(rng, d, h, 3.0)._replace(bias=bias), x, state), lengths, G)
 
 
-def _from_the_cell(inputs: tuple, lengths: Array, G: Any) -> Array:
+def _from_the_cell(inputs: Any, lengths: Array, G: Any) -> Array:
     params, x, (hidden, cell) = inputs
     alone = params._replace(recurrent=jnp.zeros_like(params.recurrent))
     return jax.grad(
@@ -107,7 +114,7 @@ SHAPES = ((4, 3, 2, 3), (1, 2, 1, 1), (3, 1, 1, 2))  # t, b, d, h
 CASES = (
     Case("nn.lstm/forward", ("lstm",), "identity",
          lambda inputs, lengths, G: lstm.apply(*inputs, lengths=lengths),
-         lambda inputs, lengths, G: hand.forward(*inputs, lengths),
+         _outputs,
          Domain(_sample, SHAPES), THROUGH_TIME, "Gers et al. (2000), eq. (1)-(8)"),
     Case("nn.lstm/gates", ("lstm",), "identity",
          lambda inputs, lengths, G: lstm.gates(inputs[0], inputs[1][0], inputs[2].hidden),
@@ -121,7 +128,7 @@ CASES = (
          "a step behind the end leaves h and c as they are", value=_padded,
          mutants=(_without_the_cell_path, partial(_hand, padded=False))),
     Case("nn.lstm/in-pieces", ("lstm",), "identity", _in_pieces,
-         lambda inputs, lengths, G: hand.forward(*inputs, lengths),
+         _outputs,
          Domain(_sample, SHAPES), THROUGH_TIME, "the state is all that passes from step to step"),
     Case("nn.lstm/ranges", ("lstm",), "bound", _ranges,
          lambda inputs, lengths, G: hand.bounds(*inputs[1:]),

@@ -1,5 +1,7 @@
 """Claims about pooling: values, who gets the gradient, ties, padding."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ TOPICS = ("max-pool",)
 ROUTED = Tolerance(1e-14, 1e-6, "sums of a few cotangents")
 PADDED = ((1, 0), (0, 1))
 # name: sizes, window, stride, padding
-WINDOWS = {
+WINDOWS: dict[str, Any] = {
     "halves": ((4, 6), (2, 2), (2, 2), "VALID"),
     "overlapping": ((5, 6), (3, 3), (2, 2), "SAME"),
     "signal": ((7,), (3,), (1,), "VALID"),
@@ -43,8 +45,10 @@ def _outs(sizes: tuple, window: tuple, stride: tuple, pairs: tuple) -> tuple[int
 
 def _cases(name: str) -> tuple[Case, ...]:
     sizes, window, stride, padding = WINDOWS[name]
-    valid = tuple((0, 0) for _ in sizes)
-    pairs = {"VALID": valid, "SAME": hand.same(sizes, window, stride)}.get(padding, padding)
+    if padding == "SAME":
+        pairs = hand.same(sizes, window, stride)
+    else:
+        pairs = tuple((0, 0) for _ in sizes) if padding == "VALID" else padding
     by_hand = {"window": window, "stride": stride, "padding": pairs}
     library = {"window": window, "stride": stride, "padding": padding}
     shape, out = (2, *sizes, 2), (2, *_outs(sizes, window, stride, pairs), 2)
