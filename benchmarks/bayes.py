@@ -5,18 +5,16 @@
 J is evaluated in float64 at the parameters that a side returns, J* at estimates made in float64.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.peers import sklearn
-from benchmarks.problem import Job, Problem
+from benchmarks.problem import Contestant, Job, Problem
 
 __all__ = ["JOBS", "gaussian_likelihood", "multinomial_likelihood"]
 
 Array = np.ndarray
-Contestant = tuple[Callable[[], Any], Callable[[Any], tuple]]
 SMOOTHING, ALPHA = 1e-9, 1.0  # the defaults of both sides
 
 

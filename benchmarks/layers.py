@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import Given, PeerMissingError
-from benchmarks.problem import Problem
+from benchmarks.problem import Contestant, Problem
 
 __all__ = [
     "back",
@@ -38,7 +38,6 @@ __all__ = [
 SMALL = 1e-3  # of the largest leaf: entries below this share of its size count as this large
 
 Layer = Callable[..., tuple[Any, Any]]
-Contestant = tuple[Callable[[], Any], Callable[[Any], tuple[Any]]]
 
 
 def normal(rng: np.random.Generator, dtype: str, *shape: int, scale: float = 1.0) -> Any:

@@ -8,18 +8,16 @@ EM, or 0. Lower is better, and the judges share no code with either side.
 """
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from benchmarks.peers import Given, PeerMissingError, sklearn
-from benchmarks.problem import Job, Problem
+from benchmarks.problem import Contestant, Job, Problem
 
 __all__ = ["JOBS", "distortion", "em_step", "lloyd"]
 
 Array = np.ndarray
-Contestant = tuple[Callable[[], Any], Callable[[Any], tuple[Array, ...]]]
 CHUNK = 20_000  # rows at a time, for the judges
 
 

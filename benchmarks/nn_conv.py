@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import layers
-from benchmarks.layers import Contestant
 from benchmarks.peers import Given
-from benchmarks.problem import Job, Problem
+from benchmarks.problem import Contestant, Job, Problem
 
 __all__ = ["JOBS"]
 

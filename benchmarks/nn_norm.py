@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import layers
-from benchmarks.peers import Contestant, Given
-from benchmarks.problem import Job, Problem
+from benchmarks.peers import Given
+from benchmarks.problem import Contestant, Job, Problem
 
 __all__ = ["JOBS"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import layers
-from benchmarks.peers import Contestant, Given
-from benchmarks.problem import Job, Problem
+from benchmarks.peers import Given
+from benchmarks.problem import Contestant, Job, Problem
 
 __all__ = ["JOBS"]
 
@@ -182,8 +182,8 @@ def pool_peer(
     pooled = functional.avg_pool2d if mean else functional.max_pool2d
 
     def image(x: np.ndarray) -> Any:
-        x = layers.tensor(x).permute(0, 3, 1, 2)
-        return x if channels_last else x.contiguous()
+        channels_first = layers.tensor(x).permute(0, 3, 1, 2)
+        return channels_first if channels_last else channels_first.contiguous()
 
     def nhwc(x: Any) -> np.ndarray:
         return layers.back(x).transpose(0, 2, 3, 1)

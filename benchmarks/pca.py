@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import sklearn
-from benchmarks.problem import Job, Problem
+from benchmarks.problem import Contestant, Job, Problem
 
 __all__ = ["JOBS", "Captured"]
-
-Contestant = tuple[Callable[[], Any], Callable[[Any], tuple]]
 
 
 class Captured:

@@ -9,10 +9,11 @@ Threads: BLAS and OpenMP use the cores of this process (set by the environment o
 """
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from benchmarks.problem import Contestant
 
 __all__ = [
     "PeerMissingError",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 Given = dict[str, Any]
-Contestant = tuple[Callable[[], Any], Callable[[Any], tuple[np.ndarray, np.ndarray]]]
 MAX_ITER = 100_000  # tolerances decide, never the count
 
 

@@ -5,7 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Job", "Problem"]
+__all__ = ["Contestant", "Job", "Problem"]
+
+Contestant = tuple[
+    Callable[[], Any], Callable[[Any], tuple]
+]  # run, and read: run's answer -> gap's
 
 
 def _linear(fit: Any) -> tuple[np.ndarray, ...]:
@@ -27,4 +31,4 @@ class Job(NamedTuple):
     """A kind of problem: its keyword-only arguments are the keys of the configuration."""
 
     build: Callable[..., Problem]  # (rng, dtype, *, sizes) -> Problem
-    peer: Callable[..., tuple]  # (given, tol, *, options) -> (run, read)
+    peer: Callable[..., Contestant]  # (given, tol, *, options) -> (run, read)

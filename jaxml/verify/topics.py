@@ -48,8 +48,8 @@ TOPICS = {
     "resnet": "dL/dx = dL/dH (dF/dx + I); the full backward of a block; gradient norm against "
     "depth, with and without skips; a block of gain 0 is relu",
     "attention": "Var(q'k) = d, and 1 once scaled; the slope of the softmax falls as (4 pi "
-    "d)^(-1/2) without scaling and stays with it; backward for q, k, v and every parameter, masked, causal, "
-    "in blocks; a query with nothing to attend to gives 0 and gradient 0",
+    "d)^(-1/2) without scaling and stays with it; backward for q, k, v and every parameter, "
+    "masked, causal, in blocks; a query with nothing to attend to gives 0 and gradient 0",
     "positional-encoding": "PE(pos + k) = R(k) PE(pos) with one rotation for every position; R as "
     "found by least squares from any window of positions; R(j) R(k) = R(j + k)",
     "transformer": "backward of a block through layer norm, attention, perceptron and identities, "
