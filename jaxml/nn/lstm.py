@@ -224,7 +224,7 @@ def _loop(
         K = (1 - a * a) * jnp.concatenate([0.5 * g, 0.5 * c, i, 0.5 * shown], axis=1)
         A, B = f, o * (1 - shown * shown)
         if keep is not None:
-            K = jnp.where(jnp.broadcast_to(real[:, None], K.shape), K, 0)
+            K = jnp.where(jnp.tile(keep, (1, 4)), K, 0)
             A, B = jnp.where(keep, A, 1), jnp.where(keep, B, 0)
         # K has a shape of its own: XLA fills buffers of one shape by copies of another.
         return after, (after.hidden, (K[None], A, B))
