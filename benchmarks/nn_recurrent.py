@@ -29,11 +29,10 @@ def lstm(
     from jaxml.nn import lstm
 
     scale = float((d + h) ** -0.5)
-    params = lstm.Params(
-        layers.normal(rng, dtype, d, 4 * h, scale=scale),
-        layers.normal(rng, dtype, h, 4 * h, scale=scale),
-        layers.normal(rng, dtype, 4 * h, scale=0.1),
-    )
+    W: Any = layers.normal(rng, dtype, d, 4 * h, scale=scale)
+    R: Any = layers.normal(rng, dtype, h, 4 * h, scale=scale)
+    bias: Any = layers.normal(rng, dtype, 4 * h, scale=0.1)
+    params = lstm.Params(W, R, bias)
     x = layers.normal(rng, dtype, t, b, d)
     return layers.problem(
         rng, lstm.apply, (params, x), gradient=gradient,
@@ -181,9 +180,15 @@ def pool_peer(
     functional = layers.torch().nn.functional
     pooled = functional.avg_pool2d if mean else functional.max_pool2d
 
+<<<<<<< HEAD:benchmarks/nn_recurrent.py
     def image(x: np.ndarray) -> Any:
         channels_first = layers.tensor(x).permute(0, 3, 1, 2)
         return channels_first if channels_last else channels_first.contiguous()
+=======
+    def image(x: Any) -> Any:
+        x = layers.tensor(x).permute(0, 3, 1, 2)
+        return x if channels_last else x.contiguous()
+>>>>>>> nn_rec:benchmarks/recurrent.py
 
     def nhwc(x: Any) -> np.ndarray:
         return layers.back(x).transpose(0, 2, 3, 1)

@@ -223,8 +223,8 @@ def _loop(
         # sigmoid(z)' = (1 - a^2)/2 du, g' = 1 - a^2
         K = (1 - a * a) * jnp.concatenate([0.5 * g, 0.5 * c, i, 0.5 * shown], axis=1)
         A, B = f, o * (1 - shown * shown)
-        if real is not None and keep is not None:
-            K = jnp.where(jnp.broadcast_to(real[:, None], K.shape), K, 0)
+        if keep is not None:
+            K = jnp.where(jnp.tile(keep, (1, 4)), K, 0)
             A, B = jnp.where(keep, A, 1), jnp.where(keep, B, 0)
         # K has a shape of its own: XLA fills buffers of one shape by copies of another.
         return after, (after.hidden, (K[None], A, B))
