@@ -150,7 +150,7 @@ def test_the_gradient_of_a_block_holds_the_identity(key, rng):
 @pytest.mark.parametrize("preactivation", [False, True])
 def test_network_learns_and_its_state_moves(key, rng, preactivation):
     params, state = resnet.init(
-        key=key, c_in=1, n_classes=3, widths=(4, 8), blocks=(1, 2), preactivation=preactivation
+        key=key, c_in=1, n_classes=3, widths=(4, 8), blocks=(1, 1), preactivation=preactivation
     )
     y = jnp.asarray(rng.integers(0, 3, 24))
     x = jnp.asarray(rng.standard_normal((24, 8, 8, 1)) + y[:, None, None, None], jnp.float32)
@@ -177,8 +177,7 @@ def test_network_learns_and_its_state_moves(key, rng, preactivation):
     assert (logits.argmax(1) == y).mean() > 0.8
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+@pytest.mark.parametrize(("kind", "dtype"), [("basic", "bfloat16"), ("bottleneck", "float32")])
 def test_network_keeps_the_dtype(key, rng, kind, dtype):
     options = {"widths": (4, 8), "blocks": (1, 1), "kind": kind, "dtype": jnp.dtype(dtype)}
     params, state = resnet.init(key=key, c_in=2, n_classes=5, **options)
