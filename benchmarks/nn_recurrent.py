@@ -180,15 +180,9 @@ def pool_peer(
     functional = layers.torch().nn.functional
     pooled = functional.avg_pool2d if mean else functional.max_pool2d
 
-<<<<<<< HEAD:benchmarks/nn_recurrent.py
     def image(x: np.ndarray) -> Any:
         channels_first = layers.tensor(x).permute(0, 3, 1, 2)
         return channels_first if channels_last else channels_first.contiguous()
-=======
-    def image(x: Any) -> Any:
-        x = layers.tensor(x).permute(0, 3, 1, 2)
-        return x if channels_last else x.contiguous()
->>>>>>> nn_rec:benchmarks/recurrent.py
 
     def nhwc(x: Any) -> np.ndarray:
         return layers.back(x).transpose(0, 2, 3, 1)
