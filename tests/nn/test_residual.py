@@ -165,7 +165,7 @@ def test_network_learns_and_its_state_moves(key, rng, preactivation):
         return jax.tree.map(lambda p, g: p - 0.1 * g, params, grads), state, value
 
     before, values = state, []
-    for _ in range(40):
+    for _ in range(80):
         params, state, value = step(params, state)
         values.append(float(value))
     assert values[-1] < 0.3 * values[0]
