@@ -11,72 +11,20 @@ scikit-learn: GaussianNB; there e comes of the unweighted rows.   Reference: Cha
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, sample_mean, sum_over_rows
+from jaxml._loop import Code, Fit
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar
-from jaxml.bayes import _classes
+from jaxml.bayes import _classes, _moments
+from jaxml.bayes._moments import Params, Statistics
 
 __all__ = [
     "Params", "Statistics", "fit", "from_statistics", "log_joint", "merge", "predict",
     "predict_proba", "statistics",
 ]  # fmt: skip
-
-
-class Params(NamedTuple):
-    """Class priors and the normal density of each feature in each class."""
-
-    prior: Float[Array, " k"]  # pi_c, 0 for a class without rows
-    mean: Float[Array, "k d"]  # m_cj
-    variance: Float[Array, "k d"]  # v_cj > 0, e included
-
-
-class Statistics(NamedTuple):
-    """What is kept of the rows; zeros stand for no rows at all."""
-
-    mass: Float[Array, " k"]  # N_c
-    mean: Float[Array, "k d"]  # m_cj
-    scatter: Float[Array, "k d"]  # sum_i s_i (x_ij - m_cj)^2
-
-
-class _Sums(NamedTuple):
-    """Moments about means that rounding has left a little off."""
-
-    mass: Float[Array, " k"]
-    about: Float[Array, "k d"]  # a_cj
-    first: Float[Array, "k d"]  # 1/N_c sum_i s_i (x_ij - a_cj)
-    second: Float[Array, "k d"]  # 1/N_c sum_i s_i (x_ij - a_cj)^2
-
-
-def _sums(X: Rows, y: Labels, s: Column, k: int) -> _Sums:
-    """Two passes: the means, then the moments about them, where nothing cancels."""
-    y, s = _classes.valid(y, s)
-    c = jax.lax.stop_gradient(sample_mean(X, s))  # any center will do: it cancels
-
-    def first_pass(X: Rows, y: Labels, s: Column) -> tuple[Array, Array]:
-        return _classes.counts(y, s, k), _classes.sums(y, s[:, None] * (X - c[None, :]), k)
-
-    count, total = sum_over_rows(first_pass, X, y, s)
-    weight = jnp.where(count > 0, count, 1.0)[:, None]
-    about = jnp.where(count[:, None] > 0, c[None, :] + total / weight, 0.0)
-
-    def second_pass(X: Rows, y: Labels, s: Column) -> tuple[Array, Array]:
-        A = X - about[y]
-        sA = s[:, None] * A
-        return _classes.sums(y, sA, k), _classes.sums(y, sA * A, k)
-
-    first, second = sum_over_rows(second_pass, X, y, s)
-    return _Sums(count, about, first / weight, second / weight)
-
-
-def _reduced(sums: _Sums) -> Statistics:
-    count, about, first, second = sums
-    return Statistics(count, about + first, count[:, None] * jnp.maximum(second - first**2, 0.0))
 
 
 def statistics(
@@ -108,7 +56,7 @@ def statistics(
 @partial(jax.jit, static_argnames="n_classes")
 def _statistics(X: Rows, y: Labels, s: Column, *, n_classes: int) -> Statistics:
     stray = _classes.stray(y, s)
-    found = _reduced(_sums(X, y, s, n_classes))
+    found = _moments.reduced(_moments.by_class(X, y, s, n_classes))
     return jax.tree.map(lambda leaf: jnp.where(stray, jnp.nan, leaf), found)
 
 
@@ -148,9 +96,9 @@ def _from_statistics(
 ) -> Fit[Params]:
     count, mean, scatter = statistics
     weight = jnp.where(count > 0, count, 1.0)[:, None]
-    sums = _Sums(count, mean, jnp.zeros_like(mean), scatter / weight)
+    sums = _moments.Sums(count, mean, jnp.zeros_like(mean), scatter / weight)
     broken = ~jnp.isfinite(jnp.max(scatter) + jnp.max(jnp.abs(mean)) + jnp.sum(count))
-    return _finish(sums, smoothing, given, ((Code.NONFINITE_INPUT, broken),))
+    return _moments.certified(sums, smoothing, given, ((Code.NONFINITE_INPUT, broken),))
 
 
 def fit(
@@ -209,56 +157,8 @@ def _fit(
     *,
     n_classes: int,
 ) -> Fit[Params]:
-    sums = _sums(X, y, s, n_classes)
-    return _finish(sums, smoothing, given, _classes.flags(X, y, s, sums.second))
-
-
-def _finish(
-    sums: _Sums,
-    smoothing: Scalar,
-    given: Float[Array, " k"] | None,
-    flags: tuple[tuple[Code, Array], ...],
-) -> Fit[Params]:
-    count, mean, scatter = _reduced(sums)
-    N, present = jnp.sum(count), (count > 0)[:, None]
-    weight, all_weight = jnp.where(present, count[:, None], 1.0), jnp.where(N > 0, N, 1.0)
-    pi, impossible = _classes.prior(count, given)
-    v = _above_rounding(scatter / weight, mean)
-    share = (count / all_weight)[:, None]
-    center = jnp.sum(share * mean, axis=0)
-    between = _above_rounding(jnp.sum(share * (mean - center[None, :]) ** 2, axis=0), center)
-    overall = jnp.sum(share * v, axis=0) + between  # var(x_j)
-    e = smoothing * jnp.max(overall)
-    least = jnp.finfo(v.dtype).eps * overall
-    floor = jnp.broadcast_to(jnp.where(least > 0, least, 1.0)[None, :], v.shape)
-    flat = ~(v + e > 0)
-    variance = jnp.where(flat, floor, v + e)
-    params = Params(pi, mean, variance)
-    moved = mean - sums.about  # what is stored, against what was summed
-    off_mean = sums.first - moved
-    spread = sums.second - 2 * sums.first * moved + moved**2
-    mistakes = [jnp.abs(off_mean) / jnp.sqrt(variance)]
-    mistakes += [jnp.where(flat, 0.0, jnp.abs(spread + e - variance) / variance)]
-    residual = jnp.max(jnp.where(present, jnp.maximum(*mistakes), 0.0))
-    if given is None:
-        off = jnp.abs(all_weight * pi / weight[:, 0] - 1)
-        residual = jnp.maximum(residual, jnp.max(jnp.where(present[:, 0], off, 0.0)))
-    scaled = (spread / variance) + jnp.log(2 * jnp.pi * variance)
-    objective = 0.5 * jnp.sum(jnp.where(present, share * scaled, 0.0))
-    return certify(
-        params,
-        objective=objective - _classes.mean_log(pi, count),
-        residual=residual,
-        tol=default_tol(mean.dtype),
-        n_iter=1,
-        flags=(*flags, (Code.DEGENERATE, impossible | (flat & present).any())),
-        unmet=Code.ILL_CONDITIONED,
-    )
-
-
-def _above_rounding(v: Array, mean: Array) -> Array:
-    """v, 0 where a spread of one unit in the last place of the mean explains it."""
-    return jnp.where(v <= (jnp.finfo(v.dtype).eps * mean) ** 2, 0.0, v)
+    sums = _moments.by_class(X, y, s, n_classes)
+    return _moments.certified(sums, smoothing, given, _classes.flags(X, y, s, sums.second))
 
 
 def log_joint(params: Params, X: ArrayLike) -> Float[Array, "n k"]:

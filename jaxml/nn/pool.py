@@ -14,11 +14,10 @@ Both are taken one axis after the other, the last first, which keeps the order o
 k x k costs 2k comparisons instead of k^2.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,34 +25,14 @@ import numpy as np
 
 from jaxml import _check
 from jaxml._typing import Array, Float
+from jaxml.nn import _windows
 from jaxml.nn._tensor import statistics_dtype, tensor
+from jaxml.nn._windows import Axis
 
 __all__ = ["avg_pool", "global_avg_pool", "max_pool"]
 
 Sizes = int | Sequence[int]  # one for all spatial axes, or one for each
 Padding = str | Sequence[tuple[int, int]]
-
-
-class _Axis(NamedTuple):
-    """The windows along one axis, all static."""
-
-    axis: int  # of x
-    size: int  # entries of x
-    window: int
-    stride: int
-    low: int  # padding in front
-    out: int  # windows
-
-    def start(self, o: int) -> int:
-        """The position of the first entry of window o, below 0 in the padding."""
-        return o * self.stride - self.low
-
-    def pieces(self) -> list[tuple[int, int]]:
-        """Windows cut in three: those that begin in the padding, those on x alone, the others."""
-        first = -(-self.low // self.stride)
-        behind = max((self.size - self.window + self.low) // self.stride + 1, 0)
-        cuts = (0, min(first, self.out), min(max(first, behind), self.out), self.out)
-        return [(a, b) for a, b in itertools.pairwise(cuts) if a < b]
 
 
 def max_pool(
@@ -84,7 +63,7 @@ def max_pool(
       [1.0, 0.0, 0.0, 1.0]
     """
     x, axes = _boundary(x, window, stride, padding)
-    return _pool(x, axes, _maximum)
+    return _pool(x, axes, _windows.maximum)
 
 
 def avg_pool(
@@ -148,7 +127,7 @@ def _signal(x: Any) -> Array:
     return x
 
 
-def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, tuple[_Axis, ...]]:
+def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, tuple[Axis, ...]]:
     x = _signal(x)
     sizes = x.shape[1:-1]
     windows = _each("window", window, len(sizes))
@@ -176,7 +155,7 @@ def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, tu
                 f"window must fit into the padded image: got a window of {w} for an axis of {size} "
                 f"with padding ({low}, {high})"
             )
-        axes.append(_Axis(len(axes) + 1, size, w, s, low, (low + size + high - w) // s + 1))
+        axes.append(Axis(len(axes) + 1, size, w, s, low, (low + size + high - w) // s + 1))
     return x, tuple(axes)
 
 
@@ -193,125 +172,18 @@ def _same(size: int, window: int, stride: int) -> tuple[int, int]:
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _pool(x: Array, axes: tuple[_Axis, ...], along: Callable[[_Axis, Array], Array]) -> Array:
+def _pool(x: Array, axes: tuple[Axis, ...], along: Callable[[Axis, Array], Array]) -> Array:
     for axis in reversed(axes):
         x = along(axis, x)
     return x
 
 
-def _entries(axis: _Axis, x: Array, fill: float, start: int, stop: int) -> list[Array]:
-    """Entry t of the windows start..stop-1, for t = 0..window-1; only what needs it is padded."""
-    a, b = axis.start(start), axis.start(stop - 1) + axis.window
-    x = jax.lax.slice_in_dim(x, max(a, 0), min(b, axis.size), axis=axis.axis)
-    low, high = max(-a, 0), max(b - axis.size, 0)
-    if low or high:
-        around = [(low, high, 0) if i == axis.axis else (0, 0, 0) for i in range(x.ndim)]
-        x = jax.lax.pad(x, jnp.asarray(fill, x.dtype), around)
-    last = (stop - 1 - start) * axis.stride + 1
-    return [
-        jax.lax.slice_in_dim(x, t, t + last, axis.stride, axis=axis.axis)
-        for t in range(axis.window)
-    ]
+def _mean_with_padding(axis: Axis, x: Array) -> Array:
+    return _windows.total(axis, x) / axis.window
 
 
-def _in_pieces(axis: _Axis, f: Callable[[int, int], Array]) -> Array:
-    """Join f(start, stop) of the pieces."""
-    parts = [f(*piece) for piece in axis.pieces()]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=axis.axis)
-
-
-def _spread(axis: _Axis, g: Array, winner: Array | None) -> Array:
-    """Send g_o to the winner of window o, or to all its entries.
-
-    Position q stride + r of the padded axis is entry r + m stride of window q - m: for each r one
-    sum over m, of whole arrays, and no two windows write to the same place.
-    """
-    i, s, M = axis.axis, axis.stride, (axis.window - 1) // axis.stride
-    Q = -(-(axis.low + axis.size) // s)
-    around = [(M, Q - axis.out, 0) if j == i else (0, 0, 0) for j in range(g.ndim)]
-    # The barrier keeps XLA from computing g and winner anew for every m and r.
-    g = jax.lax.optimization_barrier(jax.lax.pad(g, jnp.zeros((), g.dtype), around))
-    if winner is not None:
-        none = jnp.asarray(-1, winner.dtype)
-        winner = jax.lax.optimization_barrier(jax.lax.pad(winner, none, around))
-
-    def sent(t: int) -> Array:
-        """What entry t of every window gets."""
-        m = t // s
-        part = jax.lax.slice_in_dim(g, M - m, M - m + Q, axis=i)
-        if winner is None:
-            return part
-        return jnp.where(jax.lax.slice_in_dim(winner, M - m, M - m + Q, axis=i) == t, part, 0)
-
-    if winner is not None and M == 0:  # one comparison over all r writes dx without a copy
-        shape = (*g.shape[:i], Q, s, *g.shape[i + 1 :])
-        t = np.minimum(np.arange(s), np.iinfo(winner.dtype).max)
-        won = jax.lax.broadcast_in_dim(winner, shape, [j + (j > i) for j in range(g.ndim)])
-        sends = jax.lax.broadcast_in_dim(g, shape, [j + (j > i) for j in range(g.ndim)])
-        dx = jnp.where(won == _along(jnp.asarray(t, winner.dtype), shape, i + 1), sends, 0)
-    else:
-        nothing = jnp.zeros((*g.shape[:i], Q, *g.shape[i + 1 :]), g.dtype)
-        entries = [range(r, axis.window, s) for r in range(s)]
-        columns = [reduce(jnp.add, [sent(t) for t in every] or [nothing]) for every in entries]
-        dx = jnp.stack(columns, axis=i + 1)
-    dx = dx.reshape(*g.shape[:i], Q * s, *g.shape[i + 1 :])
-    return jax.lax.slice_in_dim(dx, axis.low, axis.low + axis.size, axis=i)
-
-
-def _along(v: Array, shape: tuple[int, ...], axis: int) -> Array:
-    """Return v, spread over shape along an axis."""
-    return jax.lax.broadcast_in_dim(v, shape, (axis,))
-
-
-def _gathered(axis: _Axis, dx: Array, winner: Array | None) -> Array:
-    """Return the transpose of _spread at dx: JAX transposes it back, so reverse mode is _spread."""
-    shape = tuple(axis.out if j == axis.axis else n for j, n in enumerate(dx.shape))
-    g = jax.ShapeDtypeStruct(shape, dx.dtype)
-    return jax.linear_transpose(lambda g: _spread(axis, g, winner), g)(dx)[0]
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _maximum(axis: _Axis, x: Array) -> Array:
-    return _in_pieces(axis, lambda *piece: reduce(jnp.maximum, _entries(axis, x, -jnp.inf, *piece)))
-
-
-@_maximum.defjvp
-def _(axis: _Axis, primals: tuple, tangents: tuple) -> tuple:
-    (x,), (dx,) = primals, tangents
-    y = jax.lax.optimization_barrier(_maximum(axis, x))
-    dtype = jnp.int8 if axis.window <= np.iinfo(np.int8).max else jnp.int32
-
-    def first(start: int, stop: int) -> Array:
-        top = jax.lax.slice_in_dim(y, start, stop, axis=axis.axis)
-        winner = jnp.zeros(top.shape, dtype)
-        for t, entry in reversed(list(enumerate(_entries(axis, x, -jnp.inf, start, stop)))):
-            winner = jnp.where((entry == top) | jnp.isnan(entry), jnp.asarray(t, dtype), winner)
-        # Where all is -inf, padding in front would be the first.
-        least = np.maximum([-axis.start(o) for o in range(start, stop)], 0)
-        if least.any():
-            winner = jnp.maximum(winner, _along(jnp.asarray(least, dtype), top.shape, axis.axis))
-        return winner
-
-    return y, _gathered(axis, dx, _in_pieces(axis, first))
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _total(axis: _Axis, x: Array) -> Array:
-    return _in_pieces(axis, lambda *piece: reduce(jnp.add, _entries(axis, x, 0.0, *piece)))
-
-
-@_total.defjvp
-def _(axis: _Axis, primals: tuple, tangents: tuple) -> tuple:
-    (x,), (dx,) = primals, tangents
-    return _total(axis, x), _gathered(axis, dx, None)
-
-
-def _mean_with_padding(axis: _Axis, x: Array) -> Array:
-    return _total(axis, x) / axis.window
-
-
-def _mean_without_padding(axis: _Axis, x: Array) -> Array:
+def _mean_without_padding(axis: Axis, x: Array) -> Array:
     start = np.array([axis.start(o) for o in range(axis.out)])
     count = np.minimum(start + axis.window, axis.size) - np.maximum(start, 0)
-    y = _total(axis, x)
-    return y / _along(jnp.asarray(count, x.dtype), y.shape, axis.axis)
+    y = _windows.total(axis, x)
+    return y / _windows.along(jnp.asarray(count, x.dtype), y.shape, axis.axis)

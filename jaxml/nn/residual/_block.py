@@ -9,6 +9,7 @@ before activation of relu(N_1 x). The window of 3 has one zero on each side, so 
 makes ceil(h / s) rows of h, as the skip does.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ __all__ = ["Params", "Projection", "State", "apply", "checked", "init"]
 
 AROUND = ((1, 1), (1, 1))
 Images = Float[Array, "n h w c"]
+Names = str | tuple[str, ...]
 
 
 class Projection(NamedTuple):
@@ -95,9 +97,12 @@ def apply(
     *,
     strides: tuple[int, ...],
     preactivation: bool,
-    **norming: Any,
+    training: bool,
+    momentum: Real,
+    eps: Real,
+    axis_name: Names | None,
 ) -> tuple[Images, State]:
-    """Return y and the new state; strides are those of C_1 .. C_m, norming goes to the norms."""
+    """Return y and the new state; strides are those of C_1 .. C_m, the rest goes to the norms."""
     x = tensor("x", x, "n", "h", "w", jnp.shape(params.convs[0].kernel)[2])
     stride = max(_check.integer("stride", s, 1) for s in strides)
     if params.projection is None and stride > 1:
@@ -108,6 +113,30 @@ def apply(
     if params.projection is not None and pre != preactivation:
         made = "pre" if pre else "post"
         raise ValueError(f"init made these parameters for {made}-activation: expected the same")
+    momentum, eps = checked(x, momentum, eps)
+    return _apply(
+        params, state, x, momentum, eps,
+        strides=strides, preactivation=preactivation, training=training, axis_name=axis_name,
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnames=("strides", "preactivation", "training", "axis_name"))
+def _apply(
+    params: Params,
+    state: State,
+    x: Images,
+    momentum: Array,
+    eps: Array,
+    *,
+    strides: tuple[int, ...],
+    preactivation: bool,
+    training: bool,
+    axis_name: Names | None,
+) -> tuple[Images, State]:
+    norming: Any = {
+        "momentum": momentum, "eps": eps, "training": training, "axis_name": axis_name,
+    }  # fmt: skip
+    stride = max(strides)
     moments: list[batch_norm.State] = []
 
     def normed(k: int, h: Images) -> Images:

@@ -10,10 +10,8 @@ Reference: He, Zhang, Ren, Sun (2016), Deep residual learning, eq. (1), (2), Fig
 Identity mappings in deep residual networks, eq. (5), Figure 4 (e), for the other order.
 """
 
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jaxml._typing import Key, Real
@@ -46,6 +44,7 @@ def init(
       ValueError: A size below 1.
 
     Example:
+      >>> import jax
       >>> params, state = init(key=jax.random.key(0), c_in=4, c_out=8, stride=2)
       >>> params.projection.conv.kernel.shape
       (1, 1, 4, 8)
@@ -84,26 +83,13 @@ def apply(
       ValueError: Channels, stride or order are not those of params; or one value per channel.
 
     Example:
+      >>> import jax
       >>> params, state = init(key=jax.random.key(0), c_in=2, c_out=2)
       >>> y, state = apply(params, state, jnp.ones((1, 4, 4, 2)), training=True)
       >>> y.shape
       (1, 4, 4, 2)
     """
-    return _apply(
-        params, state, x, *_block.checked(x, momentum, eps),
-        stride=stride, preactivation=preactivation, training=training, axis_name=axis_name,
+    return _block.apply(
+        params, state, x, strides=(stride, 1), preactivation=preactivation, training=training,
+        momentum=momentum, eps=eps, axis_name=axis_name,
     )  # fmt: skip
-
-
-@partial(jax.jit, static_argnames=("stride", "preactivation", "training", "axis_name"))
-def _apply(
-    params: Params,
-    state: State,
-    x: Images,
-    momentum: Real,
-    eps: Real,
-    *,
-    stride: int,
-    **static: Any,
-) -> tuple[Images, State]:
-    return _block.apply(params, state, x, strides=(stride, 1), momentum=momentum, eps=eps, **static)

@@ -8,10 +8,8 @@ F = C_3 relu N_3 C_2 relu N_2 C_1 relu N_1. Everything else is as for the basic 
 Reference: He, Zhang, Ren, Sun (2016), Deep residual learning, eq. (1), (2), Figure 5 (right).
 """
 
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jaxml import _check
@@ -37,6 +35,7 @@ def init(
       ValueError: c_out is not a multiple of 4, or a size is below 1.
 
     Example:
+      >>> import jax
       >>> params, state = init(key=jax.random.key(0), c_in=16, c_out=16)
       >>> [p.kernel.shape for p in params.convs]
       [(1, 1, 16, 4), (3, 3, 4, 4), (1, 1, 4, 16)]
@@ -67,26 +66,12 @@ def apply(
     Arguments and errors as for basic.apply.
 
     Example:
+      >>> import jax
       >>> params, state = init(key=jax.random.key(0), c_in=8, c_out=16, stride=2)
       >>> apply(params, state, jnp.ones((1, 5, 4, 8)), training=True, stride=2)[0].shape
       (1, 3, 2, 16)
     """
-    return _apply(
-        params, state, x, *_block.checked(x, momentum, eps),
-        stride=stride, preactivation=preactivation, training=training, axis_name=axis_name,
+    return _block.apply(
+        params, state, x, strides=(1, stride, 1), preactivation=preactivation, training=training,
+        momentum=momentum, eps=eps, axis_name=axis_name,
     )  # fmt: skip
-
-
-@partial(jax.jit, static_argnames=("stride", "preactivation", "training", "axis_name"))
-def _apply(
-    params: Params,
-    state: State,
-    x: Images,
-    momentum: Real,
-    eps: Real,
-    *,
-    stride: int,
-    **static: Any,
-) -> tuple[Images, State]:
-    strides = (1, stride, 1)
-    return _block.apply(params, state, x, strides=strides, momentum=momentum, eps=eps, **static)

@@ -1,21 +1,19 @@
-"""Batch and layer normalization: backward through the moments, running state, the whole batch."""
+"""Batch normalization: backward through the moments, running state, the whole batch."""
 
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxml._typing import Array
 from jaxml.closed_form.nn.norm import batch_norm as hand
-from jaxml.closed_form.nn.norm import layer_norm as hand_layer
-from jaxml.nn.norm import batch_norm, layer_norm
+from jaxml.nn.norm import batch_norm
 from jaxml.nn.norm.batch_norm import Params, State
 from jaxml.verify.case import ROUNDING, Case, Point, Tolerance, point
 from jaxml.verify.domains import Domain, Generator, Numbers, design, vector
 
-__all__ = ["CASES", "SPECIAL"]
+__all__ = ["CASES", "EPS", "TOPIC", "normalized", "parameters"]
 
 TOPIC = ("batch-norm",)
 SHAPES = ((6, 3), (2, 1))
@@ -24,7 +22,8 @@ EPS = 0.1  # large enough that a formula without it would be seen
 NULL = Tolerance(1e-10, 1e-3, "rounding; the answer is 0", scale=1.0)
 
 
-def _params(rng: Generator, d: int) -> Params:
+def parameters(rng: Generator, d: int) -> Params:
+    """A scale away from 0, and a bias."""
     scale: Numbers = rng.uniform(0.5, 2.0, size=d)
     return Params(scale, vector(rng, d))
 
@@ -36,28 +35,24 @@ def _state(rng: Generator, d: int) -> State:
 
 def _batch(rng: Generator, n: int, d: int) -> Point:
     x = design(rng, n, d)
-    return point((_params(rng, d), x), _state(rng, d), rng.standard_normal((n, d)))
+    return point((parameters(rng, d), x), _state(rng, d), rng.standard_normal((n, d)))
 
 
-def _row(rng: Generator, d: int) -> Point:
-    params = layer_norm.Params(*_params(rng, d))
-    return point((params, 2.0 + vector(rng, d)), vector(rng, d))
+BATCH = Domain(_batch, SHAPES)
 
 
-BATCH, ROW = Domain(_batch, SHAPES), Domain(_row, ((5,), (2,)))
-
-
-def _y(at: Any, state: State, *, training: bool = True, **kw: Any) -> Array:
+def normalized(at: Any, state: State, *, training: bool = True, **kw: Any) -> Array:
+    """Y of the library, at (params, x)."""
     params, x = at
     return batch_norm.apply(params, state, x, training=training, eps=EPS, **kw)[0]
 
 
 def _value(at: Any, state: State, g: Array) -> Array:
-    return _y(at, state)
+    return normalized(at, state)
 
 
 def _seen(at: Any, state: State, g: Array) -> Array:
-    return (g * _y(at, state)).sum()
+    return (g * normalized(at, state)).sum()
 
 
 def _backward(at: Any, state: State, g: Array) -> Any:
@@ -84,7 +79,7 @@ def _error_of_dropping(at: Any, state: State, g: Array) -> Array:
     frozen = State(*hand.moments(x))
 
     def seen(x: Array, state: State, training: bool) -> Array:
-        return (g * _y((params, x), state, training=training)).sum()
+        return (g * normalized((params, x), state, training=training)).sum()
 
     right = jax.grad(seen)(x, state, True)
     wrong = jax.grad(seen)(x, frozen, False)
@@ -187,17 +182,6 @@ def _whole(at: Any, state: State, g: Array) -> Any:
     return hand.apply(params, x, eps=EPS), new, _backward(at, state, g)
 
 
-# -- layer normalization
-def _row_seen(at: Any, g: Array) -> Array:
-    params, x = at
-    return (g * layer_norm.apply(params, x, eps=EPS)).sum()
-
-
-def _row_backward(at: Any, g: Array) -> Any:
-    params, dx = hand_layer.backward(at[0], at[1], g, eps=EPS)
-    return layer_norm.Params(*params), dx
-
-
 CASES = (
     Case("nn.norm.batch_norm/value", TOPIC, "identity",
          _value, lambda at, state, g: hand.apply(*at, eps=EPS), BATCH, ROUNDING, REF),
@@ -223,71 +207,4 @@ CASES = (
          "moments, entry by entry", _seen_state),
     Case("nn.norm.batch_norm/spread over an axis", TOPIC, "identity",
          _spread, _whole, Domain(_batch, ((6, 3), (4, 1))), ROUNDING, REF),
-    Case("nn.norm.layer_norm/value", TOPIC, "identity",
-         lambda at, g: layer_norm.apply(*at, eps=EPS), lambda at, g: hand_layer.apply(*at, eps=EPS),
-         ROW, ROUNDING, "Ba, Kiros, Hinton (2016), eq. (4)"),
-    Case("nn.norm.layer_norm/gradient", TOPIC, "gradient",
-         jax.grad(_row_seen), _row_backward, ROW, ROUNDING, "Ba, Kiros, Hinton (2016), eq. (4)",
-         _row_seen),
-)  # fmt: skip
-
-
-def _constant(key: Any, dtype: Any) -> tuple:
-    """A constant channel and a constant row."""
-    x = jnp.full((4, 3), 7.25, dtype)
-    ones = jnp.ones(3, dtype)
-    return (
-        (Params(2.0 * ones, 0.5 * ones), x),
-        State(0.0 * ones, ones),
-        jnp.cos(x * 0 + jnp.arange(3.0, dtype=dtype)[None, :]),
-    )
-
-
-def _flat(at: Any, state: State, g: Array) -> tuple:
-    """Values, and gradients in x."""
-    params, x = at
-    of_batch = jax.grad(lambda x: (g * _y((params, x), state)).sum())(x)
-    row = layer_norm.Params(*params)
-    of_rows = jax.grad(lambda x: (g * layer_norm.apply(row, x, eps=EPS)).sum())(x)
-    return _y(at, state), layer_norm.apply(row, x, eps=EPS), of_batch, of_rows
-
-
-def _flat_by_hand(at: Any, state: State, g: Array) -> tuple:
-    # xhat = 0: y = bias, dx = (scale g - mean(scale g)) / sqrt(eps); g is constant down a column
-    (scale, bias), x = at
-    y = jnp.broadcast_to(bias[None, :], x.shape)
-    h = scale[None, :] * g
-    return y, y, 0.0 * x, (h - h.mean(axis=1, keepdims=True)) / EPS**0.5
-
-
-def _far(key: Any, dtype: Any) -> tuple:
-    """A batch and rows at 1450 +- 1, exact in every dtype."""
-    x = jnp.asarray(
-        1450.0
-        + np.array([[-1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, -0.5], [0.25, -1.0, -1.0]]),
-        dtype,
-    )
-    ones = jnp.ones(3, dtype)
-    return (Params(ones, 0.0 * ones), x), State(0.0 * ones, ones), x
-
-
-def _far_values(at: Any, state: State, g: Array) -> tuple[Array, Array]:
-    return _y(at, state), layer_norm.apply(layer_norm.Params(*at[0]), at[1], eps=EPS)
-
-
-def _near_values(at: Any, state: State, g: Array) -> tuple[Array, Array]:
-    """The same numbers, moved to where nothing cancels."""
-    params, x = at
-    x = x - 1450.0
-    return hand.apply(params, x, eps=EPS), jax.vmap(lambda x: hand_layer.apply(params, x, eps=EPS))(
-        x
-    )
-
-
-SPECIAL = (
-    Case("nn.norm/value and gradient@constant", TOPIC, "identity",
-         _flat, _flat_by_hand, _constant, ROUNDING._replace(scale=1.0), "xhat = 0"),
-    Case("nn.norm/value@1450", TOPIC, "identity",
-         _far_values, _near_values, _far, ROUNDING._replace(float32=2e-6),
-         "y does not see a shift of x"),
 )  # fmt: skip
