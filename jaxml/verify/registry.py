@@ -35,6 +35,8 @@ def check_table(cases: Iterable[Case]) -> tuple[Case, ...]:
         if case.name in seen:
             raise ValueError(f"two cases are named {case.name}")
         seen.add(case.name)
+        if len(case.name.split()) != 1:
+            raise ValueError(f"a case's name is one word: got {case.name!r}")
         if case.kind not in KINDS:
             raise ValueError(
                 f"{case.name}: kind must be one of {', '.join(KINDS)}: got {case.kind!r}"

@@ -33,7 +33,7 @@ def test_dtype_restricts(capsys, dtype):
 def test_list_runs_nothing(capsys):
     assert cli.main(["verify", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:50].rstrip() for line in lines] == [case.name for case in all_cases()]
+    assert [line.split()[0] for line in lines] == [case.name for case in all_cases()]
 
 
 def test_json_topics_and_mutants(capsys, tmp_path):

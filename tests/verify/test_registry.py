@@ -38,7 +38,8 @@ def test_select():
 
 @pytest.mark.parametrize(("change", "match"), [
     ({"kind": "guess"}, "kind"), ({"topics": ("alchemy",)}, "topics"), ({"topics": ()}, "topics"),
-    ({"value": None}, "referee"), ({"ref": ""}, "ref"), ({"kind": "bound"}, "mutants"),
+    ({"name": "two words"}, "one word"), ({"value": None}, "referee"), ({"ref": ""}, "ref"),
+    ({"kind": "bound"}, "mutants"),
 ])  # fmt: skip
 def test_malformed_cases_are_refused(change, match):
     with pytest.raises(ValueError, match=match):

@@ -92,7 +92,7 @@ LABELED, MEASURED = Domain(_labeled, SHAPES), Domain(_measured, SHAPES)
 CASES = (
     Case("neighbors.knn/search", TOPIC, "identity",
          partial(knn.search, k=K), partial(hand.nearest, k=K), PAIR, ROUNDING, "every distance"),
-    Case("neighbors.knn/gradient of distances", TOPIC, "gradient",
+    Case("neighbors.knn/gradient-of-distances", TOPIC, "gradient",
          jax.grad(_total), _total_gradient,
          Domain(_apart, ((8, 3, 3), (4, 2, 2))), ROUNDING, "d||v|| = v'dv / ||v||", _total),
     Case("neighbors.knn/majority", TOPIC, "identity",
@@ -105,7 +105,7 @@ CASES = (
          knn.concentration, hand.concentration,
          Domain(lambda rng, n, d: (design(rng, n, d),), ((20, 4), (5, 1))), ROUNDING,
          "sums over rows = sums over pairs"),
-    Case("neighbors.knn/concentration of normal rows", TOPIC, "statistic",
+    Case("neighbors.knn/concentration-of-normal-rows", TOPIC, "statistic",
          _spread, _expected_spread, Domain(_pairs), STANDARD_ERRORS, BEYER + ": sqrt(2/d)",
          mutants=(partial(_expected_spread, power=0.5), partial(_expected_spread, power=2.0))),
 )  # fmt: skip

@@ -134,19 +134,19 @@ INF, NAN = float("inf"), float("nan")
 POINTS = {
     "1e4": (_at(1e4, 0.0, -1e4, 1e4), _only(0.5, 0.0, 0.0, 0.5)),
     "1e30": (_at(1e30, 0.0), _only(1.0, 0.0)),
-    "-inf": (_at(-INF, 2.0, 2.0), _only(0.0, 0.5, 0.5)),
-    "masked NaN": (_at(NAN, 2.0, 2.0, where=(False, True, True)), _only(0.0, 0.5, 0.5)),
-    "masked 1e4": (_at(1e4, 2.0, 2.0, where=(False, True, True)), _only(0.0, 0.5, 0.5)),
-    "all masked": (_at(1.0, 2.0, where=(False, False)), _only(0.0, 0.0)),
-    "all -inf": (_at(-INF, -INF), _only(0.0, 0.0)),
+    "minus-inf": (_at(-INF, 2.0, 2.0), _only(0.0, 0.5, 0.5)),
+    "masked-NaN": (_at(NAN, 2.0, 2.0, where=(False, True, True)), _only(0.0, 0.5, 0.5)),
+    "masked-1e4": (_at(1e4, 2.0, 2.0, where=(False, True, True)), _only(0.0, 0.5, 0.5)),
+    "all-masked": (_at(1.0, 2.0, where=(False, False)), _only(0.0, 0.0)),
+    "all-minus-inf": (_at(-INF, -INF), _only(0.0, 0.0)),
 }
 SPECIAL = (
-    *(Case(f"nn.activations.softmax/value and jacobian@{name}", TOPIC, "identity",
+    *(Case(f"nn.activations.softmax/value-and-jacobian@{name}", TOPIC, "identity",
            _both, answer, draw, ELEMENTWISE, "e^-inf = 0; nothing left: 0 and flat", symmetric=True)
       for name, (draw, answer) in POINTS.items()),
-    *(Case(f"nn.activations.logsumexp/value and gradient@{name}", TOPIC, "identity",
+    *(Case(f"nn.activations.logsumexp/value-and-gradient@{name}", TOPIC, "identity",
            _logs, _empty_logs, POINTS[name][0], EXACT, "log 0 = -inf, and flat")
-      for name in ("all masked", "all -inf")),
+      for name in ("all-masked", "all-minus-inf")),
     Case("nn.activations.relu/gradient@0", LAYERS, "identity",
          lambda z, where: jax.vmap(jax.grad(activations.relu))(z), lambda z, where: hand.relu(z),
          _at(-0.0, 0.0, 1.0), EXACT, "the subgradient stated in jaxml.nn.activations"),

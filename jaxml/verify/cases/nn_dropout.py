@@ -79,16 +79,16 @@ def _ends(x: Array, g: Array, seed: Array) -> tuple[Array, ...]:
 
 
 CASES = (
-    *(Case(f"nn.dropout/gradient, {bits} bits", TOPIC, "gradient",
+    *(Case(f"nn.dropout/gradient-{bits}-bits", TOPIC, "gradient",
            jax.grad(_seen(bits)), partial(_backward, bits, REALIZED[bits]), DRAWN, ROUNDING, REF,
            _seen(bits)) for bits in RATES),
-    *(Case(f"nn.dropout/mean and variance, {bits} bits", TOPIC, "statistic",
+    *(Case(f"nn.dropout/mean-and-variance-{bits}-bits", TOPIC, "statistic",
            partial(_many, bits), partial(_law, bits), Domain(_drawn, ((12,),)), STANDARD_ERRORS,
            f"{REF}; Var y = x^2 p/(1 - p)",
            mutants=(partial(_law, bits, p=0.5), partial(_not_inverted, bits))) for bits in (8, 16)),
 )  # fmt: skip
 SPECIAL = (
-    Case("nn.dropout/value and derivative@0 and 1", TOPIC, "identity",
+    Case("nn.dropout/value-and-derivative@0-and-1", TOPIC, "identity",
          _ends, lambda x, g, seed: (x, g, 0.0 * x, 0.0 * g), DRAWN, EXACT,
          "the identity, and nothing"),
 )  # fmt: skip

@@ -114,11 +114,11 @@ CASES = (
     Case("nn.dense/gradient", TOPIC, "gradient",
          jax.grad(_seen), _dense_by_hand, Domain(_dense, ((5, 3, 4), (1, 1, 2))), ROUNDING,
          "y = xW + b, entry by entry", _seen),
-    Case("nn.initializers/variance of the weights", TOPIC, "statistic",
+    Case("nn.initializers/variance-of-the-weights", TOPIC, "statistic",
          _moments, _moments_by_hand, Domain(_seeded), STANDARD_ERRORS, f"{GLOROT}; {HE}",
          mutants=(partial(_moments_by_hand, bent=0.5), partial(_moments_by_hand, bent=1.2),
                   partial(_moments_by_hand, swap=True))),
-    Case("nn.initializers/variance through many layers", TOPIC, "statistic",
+    Case("nn.initializers/variance-through-many-layers", TOPIC, "statistic",
          _networks, _networks_by_hand, Domain(_seeded), STANDARD_ERRORS, f"{GLOROT}; {HE}",
          mutants=(partial(_networks_by_hand, gain={"he": 0.5}),  # no factor 2 for the ReLU
                   partial(_networks_by_hand, gain={"xavier": 0.8}),

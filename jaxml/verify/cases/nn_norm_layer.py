@@ -99,7 +99,7 @@ def _near_values(at: Any, state: State, g: Array) -> tuple[Array, Array]:
 
 
 SPECIAL = (
-    Case("nn.norm/value and gradient@constant", TOPIC, "identity",
+    Case("nn.norm/value-and-gradient@constant", TOPIC, "identity",
          _flat, _flat_by_hand, _constant, ROUNDING._replace(scale=1.0), "xhat = 0"),
     Case("nn.norm/value@1450", TOPIC, "identity",
          _far_values, _near_values, _far, ROUNDING._replace(float32=2e-6),
