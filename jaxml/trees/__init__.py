@@ -1,5 +1,5 @@
 """Decision trees, alone and in ensembles: rules of thresholds, each found by greedy search."""
 
-from jaxml.trees import impurity, tree
+from jaxml.trees import boosting, impurity, tree
 
-__all__ = ["impurity", "tree"]
+__all__ = ["boosting", "impurity", "tree"]
