@@ -133,7 +133,11 @@ def constant(loss: Loss, y: Array, s: Column, k: int) -> Float[Array, " k"]:
         J_new = mean_loss(loss, at(new), y, s)
         # Outputs that compensate each other overshoot twofold: the halved step is Newton's for two.
         better = J_new <= J
-        return jnp.where(better, new, b), jnp.where(better, J_new, J), jnp.where(better, size, size / 2)
+        return (
+            jnp.where(better, new, b),
+            jnp.where(better, J_new, J),
+            jnp.where(better, size, size / 2),
+        )
 
     zero = jnp.zeros(k, s.dtype)
     size = jnp.asarray(1.0 if k == 1 else 0.5, s.dtype)
@@ -218,9 +222,7 @@ def run(
         jnp.full(T, -1, jnp.int32), jnp.zeros(T, s.dtype), jnp.zeros(T, bool), jnp.zeros(T, s.dtype)
     )
     kept = z if validation is not None else jnp.zeros((0, k), s.dtype)
-    start = _State(
-        jnp.int32(0), tree, jnp.zeros(T, s.dtype), z, kept, jnp.int32(0), z_val, lowest
-    )
+    start = _State(jnp.int32(0), tree, jnp.zeros(T, s.dtype), z, kept, jnp.int32(0), z_val, lowest)
     end = jax.lax.while_loop(going, one_round, start)
     best = end.z if validation is None else end.best
     return Rounds(end.tree, end.value, end.z, end.kept, best)

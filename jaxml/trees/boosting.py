@@ -61,9 +61,7 @@ def leaf_weight(G: ArrayLike, H: ArrayLike, l2: ArrayLike) -> Array:
     return _boost.weight(*_same(G, H, l2))
 
 
-def split_gain(
-    GL: ArrayLike, HL: ArrayLike, GR: ArrayLike, HR: ArrayLike, l2: ArrayLike
-) -> Array:
+def split_gain(GL: ArrayLike, HL: ArrayLike, GR: ArrayLike, HR: ArrayLike, l2: ArrayLike) -> Array:
     """Return how far a split lowers the least of the quadratic.
 
         1/2 [GL^2/(HL + l2) + GR^2/(HR + l2) - (GL + GR)^2/(HL + HR + l2)]
@@ -169,7 +167,14 @@ def fit(
         raise ValueError("key is required where subsample or colsample is below 1: got None")
     k = n_classes or 1
     if base_score is not None:
-        base_score = _check.array("base_score", np.atleast_1d(base_score) if _check.is_concrete(base_score) else jnp.atleast_1d(base_score), ndim=1, dtype=dtype)
+        base_score = _check.array(
+            "base_score",
+            np.atleast_1d(base_score)
+            if _check.is_concrete(base_score)
+            else jnp.atleast_1d(base_score),
+            ndim=1,
+            dtype=dtype,
+        )
         if base_score.shape not in ((1,), (k,)):
             raise ValueError(f"base_score must be a number or ({k},): got shape {base_score.shape}")
         base_score = jnp.broadcast_to(_check.finite("base_score", base_score), (k,))
@@ -253,9 +258,7 @@ def _fit(
     patience: int | None,
     weighted: bool,
 ) -> Fit[Params]:
-    X, y, s, options, base, validation = jax.lax.stop_gradient(
-        (X, y, s, options, base, validation)
-    )
+    X, y, s, options, base, validation = jax.lax.stop_gradient((X, y, s, options, base, validation))
     labels = jnp.issubdtype(y.dtype, jnp.integer)
     stray = (y < 0).any() if labels else jnp.isnan(y).any()
     bins = _bins.make(X, s, n_bins=n_bins, weighted=weighted, missing=True)
