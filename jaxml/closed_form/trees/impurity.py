@@ -37,19 +37,22 @@ def pairs(p: Float[Array, " k"]) -> Scalar:
     return total
 
 
-def of(y: Column, s: Column, criterion: str, n_classes: int) -> tuple[Scalar, Scalar]:
+def of(y: Column, s: Float[Array, "... n"], criterion: str, n_classes: int) -> tuple[Array, Array]:
     """Return the weight W of some rows and their impurity, 0 for no rows; s = 0 leaves a row out."""
-    W = s.sum()
-    q = s / jnp.where(W > 0, W, 1)
+    W = s.sum(axis=-1)
+    q = s / jnp.where(W > 0, W, 1)[..., None]
     if criterion == "variance":
-        return W, (q * (y - (q * y).sum()) ** 2).sum()
-    p = jnp.stack([jnp.where(y == c, q, 0).sum() for c in range(n_classes)])
+        m = (q * y).sum(axis=-1)
+        return W, (q * (y - m[..., None]) ** 2).sum(axis=-1)
+    p = jnp.stack([jnp.where(y == c, q, 0).sum(axis=-1) for c in range(n_classes)])
     if criterion == "gini":
-        return W, jnp.where(W > 0, 1 - (p**2).sum(), 0)
-    return W, -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum()
+        return W, jnp.where(W > 0, 1 - (p**2).sum(axis=0), 0)
+    return W, -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum(axis=0)
 
 
-def decrease(y: Column, s: Column, left: Column, criterion: str, n_classes: int) -> Scalar:
+def decrease(
+    y: Column, s: Column, left: Float[Array, "... n"], criterion: str, n_classes: int
+) -> Array:
     """Return I - W_L/W I_L - W_R/W I_R, left in {0, 1} telling the side of each row."""
     W, whole = of(y, s, criterion, n_classes)
     W_L, part_L = of(y, s * left, criterion, n_classes)

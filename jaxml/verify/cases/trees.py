@@ -27,7 +27,7 @@ CANCELS = Tolerance(1e-12, 1e-5, "terms of size 1 that cancel", scale=1.0)
 
 
 def _shares(rng: Generator, k: int) -> tuple[Numbers]:
-    return (0.9 * rng.dirichlet(np.ones(k)) + 0.1 / k,)
+    return (0.6 * rng.dirichlet(np.ones(k)) + 0.4 / k,)
 
 
 def _targets(rng: Generator, n: int) -> tuple[Numbers, Numbers]:
@@ -64,26 +64,18 @@ def _decrease(y: Array, s: Array, left: Array, *, criterion: str) -> Array:
     return _criteria.CRITERIA[criterion].gain(*sides) / s.sum()
 
 
-def _fitted(X: Array, y: Array, s: Array, *, criterion: str, depth: int) -> tree.Params:
+def _fitted(X: Array, y: Array, s: Array, *, criterion: str) -> tuple[Array, ...]:
+    """The root of a tree of depth 2, the values of its sides, and the decrease by all splits."""
     k = None if criterion == "variance" else K
-    return tree.fit(X, y, criterion=criterion, max_depth=depth, n_classes=k, sample_weight=s).params
-
-
-def _stump(X: Array, y: Array, s: Array, *, criterion: str) -> tuple[Array, ...]:
-    found = _fitted(X, y, s, criterion=criterion, depth=1)
-    return (
-        found.feature[0], found.threshold[0], found.decrease.sum(), found.value[1], found.value[2]
-    )  # fmt: skip
-
-
-def _depth_2(X: Array, y: Array, s: Array, *, criterion: str) -> tuple[Array, Array]:
-    before = _fitted(X, y, s, criterion=criterion, depth=1).decrease.sum()
-    return before, _fitted(X, y, s, criterion=criterion, depth=2).decrease.sum()
-
-
-def _depth_2_by_hand(X: Array, y: Array, s: Array, *, criterion: str) -> tuple[Array, Array]:
-    gains = hand_tree.tree_of_depth_2(X, y, s, criterion, K)
-    return gains[0], sum(gains)
+    params, _ = tree.fit(X, y, criterion=criterion, max_depth=2, n_classes=k, sample_weight=s)
+    side = (X[:, params.feature[0]] > params.threshold[0]).astype(X.dtype)
+    predicted = (tree.predict if k is None else tree.predict_proba)(params, X)
+    # a side's value is the mean of its rows' predictions
+    values = [
+        ((s * w).reshape(-1, *[1] * (predicted.ndim - 1)) * predicted).sum(axis=0) / (s * w).sum()
+        for w in (1 - side, side)
+    ]
+    return params.feature[0], params.threshold[0], *values, params.decrease.sum()
 
 
 def _scores(rng: Generator, n: int, *, loss: str) -> tuple[Numbers, Numbers]:
@@ -93,6 +85,7 @@ def _scores(rng: Generator, n: int, *, loss: str) -> tuple[Numbers, Numbers]:
     return z, rng.standard_normal(n) if loss == "squared" else labels(rng, n, 2).astype(float)
 
 
+@partial(jax.jit, static_argnums=0)
 def _derivatives(loss: Any, z: Array, y: Array) -> tuple[Array, Array]:
     if z.ndim == 2:
         return _boost.derivatives(loss, z, y)
@@ -112,28 +105,26 @@ def _newton_from(G_L: Array, G_R: Array, H_L: Array, H_R: Array, l2: Array) -> A
     return w - jax.grad(Q)(w) / jax.grad(jax.grad(Q))(w)
 
 
-def _boosted(X: Array, y: Array, s: Array, *, loss: Any) -> tuple[Array, ...]:
+def _boosted(X: Array, y: Array, s: Array) -> tuple[Array, ...]:
     found = boosting.fit(
-        X, y, loss=loss, n_estimators=1, learning_rate=1.0, max_depth=1, l2=0.3, sample_weight=s
+        X, y, n_estimators=1, learning_rate=1.0, max_depth=1, l2=0.3, sample_weight=s
     ).params
     t, w = found.threshold[0, 0, 0], found.value[0, 0]
     return found.feature[0, 0, 0], t, found.gain.sum(), w[1], w[2], found.base[0]
 
 
-def _boosted_by_hand(X: Array, y: Array, s: Array, *, loss: Any) -> tuple[Array, ...]:
+def _boosted_by_hand(X: Array, y: Array, s: Array) -> tuple[Array, ...]:
     m = (s * y).sum() / s.sum()
-    derivatives, base = hand_boosting.squared, m
-    if loss is losses.logistic:  # p = m  <=>  z = log(m / (1 - m))
-        derivatives, base = hand_boosting.logistic, jnp.log(m / (1 - m))
-    g, h = derivatives(jnp.full_like(y, base), y)
+    base = jnp.log(m / (1 - m))  # p = m  <=>  z = log(m / (1 - m))
+    g, h = hand_boosting.logistic(jnp.full_like(y, base), y)
     return *hand_boosting.stump(X, g, h, s, jnp.asarray(0.3, X.dtype)), base
 
 
-def _clear_boost(rng: Generator, n: int, d: int, *, loss: Any) -> tuple[Numbers, ...]:
+def _clear_boost(rng: Generator, n: int, d: int) -> tuple[Numbers, ...]:
     while True:
         X, y, s = _rows(rng, n, d, criterion="variance")
-        y = y if loss is losses.squared else (y > np.median(y)).astype(float)
-        if n > 4 and (gains := _gains(X, y, s))[-1] - gains[-2] > 0.05 * gains[-1]:
+        y = (y > np.median(y)).astype(float)
+        if (gains := _gains(X, y, s))[-1] - gains[-2] > 0.05 * gains[-1]:
             return X, y, s
 
 
@@ -156,18 +147,19 @@ def _pure(key: Any, dtype: Any) -> tuple[Array, ...]:
 def _tied(key: Any, dtype: Any) -> tuple[Array, ...]:
     """Two equal features, whose splits at 0.5 and at 2.5 gain the same."""
     del key
-    x = jnp.arange(4, dtype=dtype)
-    y = jnp.array([0, 1, 1, 2], jnp.int32)
-    return jnp.stack([x, x], axis=1), y, jnp.ones(4, dtype)
+    x = jnp.arange(10, dtype=dtype)
+    s = jnp.where(x < 4, 1, 0).astype(dtype)  # the others are not there
+    y = jnp.array([0, 1, 1, 2, 0, 0, 0, 2, 2, 2], jnp.int32)
+    return jnp.stack([x, x], axis=1), y, s
 
 
 def _tied_by_hand(X: Array, y: Array, s: Array) -> tuple[Array, ...]:
-    # 1 - (1 + 4 + 1)/16 = 5/8 before; after: 3/4 (1 - 5/9) = 1/3. Feature 0, threshold 1/2.
+    # 1 - (1 + 4 + 1)/16 = 5/8 before, nothing after the second split
     del y, s
     dtype = X.dtype
     return (
-        jnp.int32(0), jnp.asarray(0.5, dtype), jnp.asarray(5 / 8 - 1 / 3, dtype),
-        jnp.array([1, 0, 0], dtype), jnp.array([0, 2 / 3, 1 / 3], dtype),
+        jnp.int32(0), jnp.asarray(0.5, dtype), jnp.array([1, 0, 0], dtype),
+        jnp.array([0, 2 / 3, 1 / 3], dtype), jnp.asarray(5 / 8, dtype),
     )  # fmt: skip
 
 
@@ -194,15 +186,9 @@ CASES = (
         for c in CRITERIA
     ),
     *(
-        Case(f"trees.tree/stump-{c}", TREE, "solution",
-             partial(_stump, criterion=c), partial(hand_tree.stump, criterion=c, n_classes=K),
-             Domain(partial(_clear, criterion=c), SHAPES), CANCELS, "every threshold tried")
-        for c in CRITERIA
-    ),
-    *(
-        Case(f"trees.tree/depth-2-{c}", TREE, "identity",
-             partial(_depth_2, criterion=c), partial(_depth_2_by_hand, criterion=c),
-             Domain(partial(_rows, criterion=c), SHAPES), CANCELS,
+        Case(f"trees.tree/depth-2-{c}", TREE, "solution",
+             partial(_fitted, criterion=c), partial(hand_tree.depth_2, criterion=c, n_classes=K),
+             Domain(partial(_clear, criterion=c), ((10, 2),)), CANCELS,
              "every threshold tried, in the root and in both sides")
         for c in CRITERIA
     ),
@@ -226,20 +212,17 @@ CASES = (
          lambda G_L, G_R, H_L, H_R, l2: boosting.split_gain(G_L, H_L, G_R, H_R, l2),
          lambda G_L, G_R, H_L, H_R, l2: hand_boosting.split_gain(G_L, H_L, G_R, H_R, l2),
          SUMS, CANCELS, XGB + "eq. (7)"),
-    *(
-        Case(f"trees.boosting/stump-{name}", BOOSTING, "solution",
-             partial(_boosted, loss=loss), partial(_boosted_by_hand, loss=loss),
-             Domain(partial(_clear_boost, loss=loss), SHAPES), CANCELS,
-             "every threshold tried, from sums of g and h by hand")
-        for name, loss in (("squared", losses.squared), ("logistic", losses.logistic))
-    ),
+    Case("trees.boosting/stump", BOOSTING, "solution",
+         _boosted, _boosted_by_hand, Domain(_clear_boost, ((10, 2),)),
+         Tolerance(1e-9, 1e-4, "the constant score, by Newton's steps", scale=1.0),
+         "every threshold tried, from sums of g and h by hand"),
 )  # fmt: skip
 SPECIAL = (
     Case("trees.impurity/entropy@pure", TREE, "identity",
          lambda p: (jax.grad(impurity.entropy)(p), 1 + impurity.entropy(p)),
          lambda p: (jnp.array([0, -1, 0], p.dtype), jnp.ones((), p.dtype)), _pure, ROUNDING,
          "0 log 0 = 0, with a derivative of 0 by convention"),
-    Case("trees.tree/stump@ties", TREE, "solution",
-         partial(_stump, criterion="gini"), _tied_by_hand, _tied, ROUNDING,
+    Case("trees.tree/depth-2@ties", TREE, "solution",
+         partial(_fitted, criterion="gini"), _tied_by_hand, _tied, ROUNDING,
          "of equal gains the lowest feature, then the lowest threshold; fractions by hand"),
 )  # fmt: skip
