@@ -235,7 +235,11 @@ def _divide(
     n_bins = bins.thresholds.shape[1] + 1
     split = (level.node < m) & (best.gain > min_gain)
     at = jnp.where(split, level.node, m)
-    found = Tree(feature, bins.thresholds[feature, best.code], best.missing_left, best.gain)
+    # All values against NaN have no threshold: the largest number parts them as well as inf.
+    threshold = jnp.minimum(
+        bins.thresholds[feature, best.code], jnp.finfo(bins.thresholds.dtype).max
+    )
+    found = Tree(feature, threshold, best.missing_left, best.gain)
     tree = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), level.tree, found)
     # Slots of the children, in the order of the nodes; one that cannot be split gets none.
     open_ = (split[:, None] & (best.rows >= 2)).reshape(-1)
