@@ -1,0 +1,1 @@
+"""Trees, alone and in ensembles."""
