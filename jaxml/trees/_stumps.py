@@ -4,55 +4,13 @@
     purity of a split = sum_k L_k^2 / |L| + sum_k R_k^2 / |R|,    |L| = sum_k L_k
 
 The weighted Gini impurity of the two sides is the mass less the purity, so the purest split wins.
-Bin and class are one number of 16 bits for each row and feature, packed once: a round reads that
-and the weights, and writes one scalar per number.
 """
 
-import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import matmul
-from jaxml._typing import Array, Column, Float, Int, Labels, Scalar
+from jaxml._typing import Array, Float, Int, Scalar
 
-__all__ = ["best", "heaviest", "histogram", "pack", "share"]
-
-LOW = 32  # low digits of a packed number, on an accelerator
-
-
-def pack(codes: Int[Array, "d n"], y: Labels, *, bins: int, k: int) -> Int[Array, "d n"]:
-    """Return b k + y for each row and feature."""
-    kind = jnp.uint16 if bins * k <= 2**16 else jnp.int32
-    return (codes.astype(jnp.int32) * k + y[None, :]).astype(kind)
-
-
-def histogram(packed: Int[Array, "d n"], w: Column, *, bins: int, k: int) -> Float[Array, "d b k"]:
-    """H: one scatter of scalars per feature on a CPU; elsewhere a product, which is repeatable.
-
-    A number is LOW h + l, so that H as a table over (h, l) is A' diag(w) C with one-hot A and C.
-    """
-    size = bins * k
-
-    def scattered(packed: Array, w: Column) -> Array:
-        def one(p: Array) -> Array:
-            empty = jnp.zeros(size, w.dtype)
-            return empty.at[p.astype(jnp.int32)].add(w, mode="promise_in_bounds")
-
-        return jax.lax.map(one, packed)
-
-    def product(packed: Array, w: Column) -> Array:
-        high = jnp.arange(-(-size // LOW), dtype=jnp.int32)[:, None]
-        low = jnp.arange(LOW, dtype=jnp.int32)[None, :]
-
-        def one(p: Array) -> Array:
-            p = p.astype(jnp.int32)
-            A = jnp.where(p[None, :] // LOW == high, w[None, :], 0.0)
-            C = (p[:, None] % LOW == low).astype(w.dtype)
-            return matmul(A, C).reshape(-1)[:size]
-
-        return jax.lax.map(one, packed)
-
-    H = jax.lax.platform_dependent(packed, w, cpu=scattered, default=product)
-    return H.reshape(-1, bins, k)
+__all__ = ["best", "heaviest", "share"]
 
 
 def share(values: Array, mass: Array) -> Array:
@@ -93,15 +51,3 @@ def heaviest(sides: Float[Array, "l k"]) -> Int[Array, " l"]:
     top = jnp.max(sides, axis=1, keepdims=True)
     return jnp.argmax(sides >= top - rounding, axis=1).astype(jnp.int32)
 
-
-def _own(X: Array, s: Array, bins: int):
-    Z = jnp.sort(X, axis=0)
-    n = X.shape[0]
-    if n <= bins:
-        e = Z[:-1] / 2 + Z[1:] / 2
-        e = jnp.concatenate([e, jnp.full((bins - n + 1, X.shape[1]), jnp.inf)]).T
-    else:
-        e = jnp.quantile(X, jnp.arange(1, bins) / bins, axis=0).T
-        e = jnp.concatenate([e, jnp.full((X.shape[1], 1), jnp.inf)], 1)
-    codes = jax.vmap(lambda e, x: jnp.searchsorted(e, x))(e.astype(X.dtype), X.T)
-    return e.astype(X.dtype), codes.astype(jnp.uint8)

@@ -25,9 +25,10 @@ import numpy as np
 
 from jaxml import _check
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import total
+from jaxml._numerics import total, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Rows, Scalar
-from jaxml.trees import _stumps
+from jaxml.trees import _bins, _stumps
+from jaxml.trees._histogram import histogram
 
 __all__ = [
     "Params", "decision_function", "feature_importances", "fit", "loss", "predict",
@@ -105,6 +106,7 @@ def fit(
         "m": _check.integer("n_estimators", n_estimators, 1),
         "depth": _check.integer("max_depth", max_depth, 1),
         "bins": _check.integer("n_bins", n_bins, 2),
+        "weighted": sample_weight is not None,
     }
     return _check.raise_for(_fit(X, y, s, k=k, **static), X, y, s)
 
@@ -123,16 +125,18 @@ def _signs(y: Any, X: Rows) -> Labels:
     return jnp.where(jnp.abs(y) == 1, y > 0, -1).astype(jnp.int32)
 
 
-@partial(jax.jit, static_argnames=("k", "m", "depth", "bins"))
+@partial(jax.jit, static_argnames=("k", "m", "depth", "bins", "weighted"))
 def _fit(
-    X: Rows, y: Labels, s: Column, *, k: int | None, m: int, depth: int, bins: int
+    X: Rows, y: Labels, s: Column, *, k: int | None, m: int, depth: int, bins: int, weighted: bool
 ) -> Fit[Params]:
     K = k or 2
     q = max(K - 1, 1)
     eps_0 = jnp.finfo(X.dtype).eps
-    edges, codes = _stumps._own(X, s, bins)
+    bin_of, thresholds = _bins.make(X, s, n_bins=bins, weighted=weighted)
     seen = jnp.maximum(y, 0)
-    learn = _stump_learner(codes, seen, bins, K) if depth == 1 else None
+    # One threshold more: what has no split lies to the left of it.
+    edges = jnp.pad(thresholds, ((0, 0), (0, 1)), constant_values=jnp.inf)
+    learn = _stump_learner(bin_of, seen, bins, K) if depth == 1 else None
 
     def one(log_w: Column) -> tuple[Column, Round, Array]:
         w = _weights(log_w)
@@ -191,14 +195,14 @@ def _weights(log_w: Column) -> Column:
 
 def _stump_learner(codes: Array, y: Labels, bins: int, K: int) -> Any:
     """w -> the best tree of one split: feature, bin, votes, gain, and each row's vote."""
-    packed = _stumps.pack(codes, y, bins=bins, k=K)
 
     def learn(w: Column) -> tuple[Array, ...]:
-        H = _stumps.histogram(packed, w, bins=bins, k=K)
+        # Classes take the place of nodes: one scalar is written for each row and feature.
+        H = histogram(codes, y, w[:, None], n_slots=K, n_bins=bins)[..., 0]
         j, b, sides, gain = _stumps.best(H)
         votes = _stumps.heaviest(sides)
-        left = packed[j].astype(jnp.int32) < (b + 1) * K
-        return j[None], b[None], votes, gain[None], jnp.where(left, votes[0], votes[1])
+        voted = jnp.where(codes[j].astype(jnp.int32) <= b, votes[0], votes[1])
+        return j[None], b[None], votes, gain[None], voted
 
     return learn
 
@@ -252,6 +256,31 @@ def decision_function(params: Params, X: ArrayLike) -> Array:
     """
     A = jnp.sum(params.weights)
     return _checked(lambda params, X: _stumps.share(_sum(params, X), A), params, X)
+
+
+def loss(
+    params: Params, X: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> Scalar:
+    """Return L(F), differentiable in params.weights; NaN for a traced label out of range.
+
+    Raises:
+      ValueError: Shapes disagree, or a concrete array holds NaN, inf, or a label out of range.
+    """
+    X = _check.array("X", X, ndim=2)
+    k = params.value.shape[2] if params.value.ndim == 3 else None
+    y = _signs(y, X) if k is None else _check.labels(y, X.shape[0], n_classes=k)
+    s = _check.weights(sample_weight, X)
+    return _check.scores(X, _loss(params, X, y, s))
+
+
+@jax.jit
+def _loss(params: Params, X: Rows, y: Labels, s: Column) -> Scalar:
+    F = _sum(params, X)
+    if F.ndim == 1:
+        margin = jnp.where(y == 1, F, -F)
+    else:  # y'F / K = [F_y - (0 - F_y) / (K - 1)] / K, since F sums to 0
+        margin = jnp.take_along_axis(F, y[:, None], axis=1)[:, 0] / max(F.shape[1] - 1, 1)
+    return weighted_mean(jnp.where(y >= 0, jnp.exp(-margin), jnp.nan), s)
 
 
 def predict_proba(params: Params, X: ArrayLike) -> Array:

@@ -67,6 +67,9 @@ TOPICS = {
     "for every parameter, the input and the state; padded steps change nothing",
     "max-pool": "the gradient goes to the winner only, of equal entries to the first; padding never"
     " wins; means spread it evenly",
+    "adaboost": "alpha = 1/2 ln((1 - eps)/eps) is the root of dL/dalpha of the exponential loss, "
+    "for K classes too; after the update the tree's weighted error is 1/2; the loss is prod 2 "
+    "sqrt(eps (1 - eps)) and bounds the training error",
     "vanishing-gradient": "sigma' <= 1/4; the gradient through L sigmoid layers is at most (1/4)^L "
     "prod ||W||; measured against ReLU and residual stacks",
 }
