@@ -1,1 +1,5 @@
-"""Trees, alone and in ensembles."""
+"""Decision trees, alone and in ensembles: rules of thresholds, each found by greedy search."""
+
+from jaxml.trees import adaboost, impurity, tree
+
+__all__ = ["adaboost", "impurity", "tree"]
