@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
 from jaxml.trees._bins import Bins
 from jaxml.trees._histogram import histogram
+from jaxml.trees._sampling import best_of_some, random_order
 
 __all__ = ["Criterion", "Grown", "Tree", "depth", "grow", "leaves"]
 
@@ -94,7 +95,8 @@ def grow(
       min_mass: Of each side of a split.
       missing: Static; whether the last code is that of NaN, to be sent to the better side.
       features: Which features the tree may use; None is all.
-      max_features: Static; how many of all features, drawn anew, a node may use; None is all.
+      max_features: Static; how many features, drawn anew, a node looks at, and at more only until
+        one has two values among its rows; None is all.
       key: For max_features.
 
     Raises:
@@ -111,10 +113,24 @@ def grow(
     def going(level: _Level) -> Array:
         return (level.depth < max_depth) & (level.node < m).any()
 
+    usable = jnp.ones((d, n_slots), bool)
+    if features is not None:
+        usable = usable & features[:, None]
+
     def descend(level: _Level) -> _Level:
-        H = histogram(bins.codes, level.slot, u, n_slots=n_slots, n_bins=n_bins)
-        allowed = _allowed(level.node, d, features, max_features, key)
-        best = _search(H, criterion, min_mass, allowed, missing)
+        def sums(codes: Array) -> Array:
+            return histogram(codes, level.slot, u, n_slots=n_slots, n_bins=n_bins)
+
+        def search(H: Array, allowed: Array) -> _Split:
+            return _search(H, criterion, min_mass, allowed, missing)
+
+        if key is None or max_features is None or max_features >= d:
+            best = search(sums(bins.codes), usable)
+        else:
+            order = random_order(level.node, usable, key)
+            best = best_of_some(
+                order, max_features, level.node < m, level.slot, bins.codes, sums, search
+            )
         return _divide(level, best, bins, min_gain, missing)
 
     tree = Tree(
@@ -127,21 +143,6 @@ def grow(
     node = jnp.full(n_slots, m, jnp.int32).at[0].set(0)
     end = jax.lax.while_loop(going, descend, _Level(jnp.int32(0), tree, top, top, node))
     return Grown(end.tree, end.leaf)
-
-
-def _allowed(
-    node: Array, d: int, features: Array | None, max_features: int | None, key: Key | None
-) -> Bool[Array, "d S"]:
-    allowed = jnp.ones((d, len(node)), bool)
-    if features is not None:
-        allowed = allowed & features[:, None]
-    if max_features is not None and max_features < d and key is not None:
-        # By node, not by slot: what a node draws depends on nothing else.
-        draw = jax.vmap(lambda v: jax.random.uniform(jax.random.fold_in(key, v), d), out_axes=1)
-        order = jnp.where(allowed, draw(node), 2.0)
-        rank = jnp.argsort(jnp.argsort(order, axis=0), axis=0)
-        allowed = allowed & (rank < max_features)
-    return allowed
 
 
 def _search(

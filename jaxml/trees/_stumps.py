@@ -50,4 +50,3 @@ def heaviest(sides: Float[Array, "l k"]) -> Int[Array, " l"]:
     rounding = 32 * jnp.finfo(sides.dtype).eps * jnp.sum(sides)
     top = jnp.max(sides, axis=1, keepdims=True)
     return jnp.argmax(sides >= top - rounding, axis=1).astype(jnp.int32)
-
