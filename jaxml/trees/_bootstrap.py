@@ -38,6 +38,14 @@ def counts(key: Key, s: Column) -> Int[Array, " n"]:
     n = s.shape[0]
     number = jnp.cumsum(s > 0)  # of a row among those of positive weight, from 1
     many = number[-1]
-    drawn = jax.random.randint(key, (n,), 0, jnp.maximum(many, 1))
+    drawn = _scaled(jax.random.bits(key, (n,), jnp.uint32), many.astype(jnp.uint32))
     times = jnp.zeros(n, jnp.int32).at[drawn].add((jnp.arange(n) < many).astype(jnp.int32))
     return jnp.where(s > 0, times[jnp.maximum(number - 1, 0)], 0)
+
+
+def _scaled(bits: Array, m: Array) -> Array:
+    """floor(bits m / 2^32), uniform on 0..m-1 to m / 2^32; by halves, without 64 bits."""
+    high, low, m_high, m_low = bits >> 16, bits & 0xFFFF, m >> 16, m & 0xFFFF
+    one, other = low * m_high, high * m_low
+    carried = ((low * m_low) >> 16) + (one & 0xFFFF) + (other & 0xFFFF)
+    return high * m_high + (one >> 16) + (other >> 16) + (carried >> 16)

@@ -129,6 +129,7 @@ def _signs(y: Any, X: Rows) -> Labels:
 def _fit(
     X: Rows, y: Labels, s: Column, *, k: int | None, m: int, depth: int, bins: int, weighted: bool
 ) -> Fit[Params]:
+    s = jax.lax.optimization_barrier(s)  # or a compiler works out every sum of ones itself
     K = k or 2
     q = max(K - 1, 1)
     eps_0 = jnp.finfo(X.dtype).eps

@@ -165,6 +165,7 @@ def _fit(
     bootstrap: bool,
 ) -> Fit[Params]:
     n, d = X.shape
+    s = jax.lax.optimization_barrier(s)  # or a compiler works out every sum of ones itself
 
     @one_at_a_time
     def grown(codes: Array, thresholds: Array, u: Array, W: Scalar, least: Scalar,
@@ -177,8 +178,8 @@ def _fit(
 
     bins = _bins.make(*jax.lax.stop_gradient((X, s)), n_bins=n_bins, weighted=weighted)
 
-    def one(sums: _Sums, b: Array) -> tuple[_Sums, tree.Params]:
-        draw, look = jax.random.split(jax.random.fold_in(key, b))
+    def one(sums: _Sums, keys: Key) -> tuple[_Sums, tree.Params]:
+        draw, look = keys
         c = _bootstrap.counts(draw, s) if bootstrap else jnp.ones(n, jnp.int32)
         w = s * c
         W = total(w)
@@ -205,7 +206,7 @@ def _fit(
 
     none = jnp.zeros((n,) if n_classes is None else (n, n_classes), X.dtype)
     start = _Sums(none, none, jnp.zeros(n, jnp.int32), jnp.zeros((), X.dtype))
-    sums, trees = jax.lax.scan(one, start, jnp.arange(B))
+    sums, trees = jax.lax.scan(one, start, jax.random.split(key, (B, 2)))
     seen_by_all = sums.count == 0
     mean = sums.unseen / _beside(jnp.maximum(sums.count, 1), none).astype(X.dtype)
     held_out = ~seen_by_all.all()
