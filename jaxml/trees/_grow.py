@@ -16,13 +16,14 @@ import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
 from jaxml.trees._bins import Bins
-from jaxml.trees._histogram import histogram
-from jaxml.trees._sampling import best_of_some, random_order
+from jaxml.trees._histogram import histogram, running
+from jaxml.trees._sampling import best_of, best_of_some, random_order
 
 __all__ = ["Criterion", "Grown", "Tree", "depth", "grow", "leaves"]
 
 Sums = Float[Array, "c ..."]
-LARGEST = 2**29  # numbers in the histograms of a level: 2 GB in float32
+SLOTS = 32  # searched at a time
+LARGEST = 2**28  # numbers in the histograms of a feature: 1 GB in float32
 
 
 class Criterion(NamedTuple):
@@ -56,11 +57,10 @@ class _Level(NamedTuple):
     node: Int[Array, " S"]  # the node of each slot, m if it is empty
 
 
-class _Split(NamedTuple):
-    """The best split of each slot."""
+class _Best(NamedTuple):
+    """The best split of each slot, by one feature or by all."""
 
     gain: Float[Array, " S"]
-    feature: Int[Array, " S"]
     code: Int[Array, " S"]  # rows with a code of at most this go left
     missing_left: Bool[Array, " S"]
     rows: Float[Array, "S 2"]  # how many go left and right
@@ -96,42 +96,39 @@ def grow(
       missing: Static; whether the last code is that of NaN, to be sent to the better side.
       features: Which features the tree may use; None is all.
       max_features: Static; how many features, drawn anew, a node looks at, and at more only until
-        one has two values among its rows; None is all.
+        one can be split there; None is all.
       key: For max_features.
 
     Raises:
-      ValueError: The histograms of a level would be larger than 2^29 numbers.
+      ValueError: The tree, or the histograms of a feature, would be larger than 2^28 numbers.
     """
     (d, n), m = bins.codes.shape, 2 ** (max_depth + 1) - 1
     n_bins, n_slots = bins.thresholds.shape[1] + 1, min(2 ** max(max_depth - 1, 0), max(n // 2, 1))
-    if d * n_bins * (n_slots + 1) * u.shape[1] > LARGEST:
+    n_slots = n_slots if n_slots <= SLOTS else -(-n_slots // SLOTS) * SLOTS
+    if max(n_bins * (n_slots + 1) * u.shape[1], m) > LARGEST:
         raise ValueError(
-            f"max_depth={max_depth} needs {n_slots} histograms of {d} features and {n_bins} bins, "
-            f"more than {LARGEST} numbers: lower max_depth or n_bins"
+            f"max_depth={max_depth} needs a tree of {m} nodes and {n_slots} histograms of {n_bins} "
+            f"bins, more than {LARGEST} numbers: lower max_depth or n_bins"
         )
 
     def going(level: _Level) -> Array:
         return (level.depth < max_depth) & (level.node < m).any()
 
-    usable = jnp.ones((d, n_slots), bool)
-    if features is not None:
-        usable = usable & features[:, None]
-
     def descend(level: _Level) -> _Level:
-        def sums(codes: Array) -> Array:
-            return histogram(codes, level.slot, u, n_slots=n_slots, n_bins=n_bins)
+        def one(code: Array) -> _Best:
+            return _by_feature(code, level, u, criterion, min_mass, n_bins, missing)
 
-        def search(H: Array, allowed: Array) -> _Split:
-            return _search(H, criterion, min_mass, allowed, missing)
-
+        usable = jnp.ones((d, n_slots), bool)
+        if features is not None:
+            usable = usable & features[:, None]
         if key is None or max_features is None or max_features >= d:
-            best = search(sums(bins.codes), usable)
+            each = jax.lax.map(one, bins.codes)  # a feature's histogram stays in cache
+            feature, best = best_of(each, usable)
         else:
             order = random_order(level.node, usable, key)
-            best = best_of_some(
-                order, max_features, level.node < m, level.slot, bins.codes, sums, search
-            )
-        return _divide(level, best, bins, min_gain, missing)
+            open_ = level.node < m
+            feature, best = best_of_some(order, max_features, open_, level.slot, bins.codes, one)
+        return _divide(level, feature, best, bins, min_gain, missing)
 
     tree = Tree(
         jnp.full(m, -1, jnp.int32),
@@ -145,72 +142,96 @@ def grow(
     return Grown(end.tree, end.leaf)
 
 
-def _search(
-    H: Float[Array, "d b S c"],
+def _by_feature(
+    code: Int[Array, " n"],
+    level: _Level,
+    u: Float[Array, "n c"],
     criterion: Criterion,
     min_mass: Scalar,
-    allowed: Bool[Array, "d S"],
+    n_bins: int,
     missing: bool,
-) -> _Split:
-    """The best split of each slot: the bins one by one, all features and slots at once."""
-    H = jnp.moveaxis(H, 3, 1)  # (d, c, b, S)
-    d, c, n_bins, n_slots = H.shape
-    total = jnp.sum(H, axis=2)
-    lost = H[:, :, -1] if missing else None
+) -> _Best:
+    """The best split of each slot by one feature, some slots at a time, as far as they are used."""
+    n_slots = len(level.node)
+    # One slot more, for the rows that are in none.
+    H = histogram(code, level.slot, u, n_slots=n_slots + 1, n_bins=n_bins)
+    if n_slots <= SLOTS:
+        return _search(H[:, :n_slots], criterion, min_mass, missing)
 
-    def score(left: Array) -> Array:
-        L, R = jnp.moveaxis(left, 1, 0), jnp.moveaxis(total - left, 1, 0)
+    def some(i: Array, best: _Best) -> _Best:
+        part = jax.lax.dynamic_slice_in_dim(H, i * SLOTS, SLOTS, axis=1)
+        found = _search(part, criterion, min_mass, missing)
+        put = jax.lax.dynamic_update_slice_in_dim
+        return jax.tree.map(lambda a, b: put(a, b, i * SLOTS, axis=0), best, found)
+
+    nothing = _Best(
+        jnp.full(n_slots, -jnp.inf, u.dtype),
+        jnp.zeros(n_slots, jnp.int32),
+        jnp.zeros(n_slots, bool),
+        jnp.zeros((n_slots, 2), u.dtype),
+    )
+    used = jnp.sum(level.node < len(level.tree.feature))
+    return jax.lax.fori_loop(0, (used + SLOTS - 1) // SLOTS, some, nothing)
+
+
+def _search(
+    H: Float[Array, "b S c"], criterion: Criterion, min_mass: Scalar, missing: bool
+) -> _Best:
+    """The best split of each slot, from its histogram."""
+    n_bins, n_slots, _ = H.shape
+    left = running(H)
+    total, left = left[-1], left[:-1]
+
+    def gains(left: Array) -> Float[Array, "b-1 S"]:
+        L, R = jnp.moveaxis(left, 2, 0), jnp.moveaxis(total[None] - left, 2, 0)
         fits = (L[-1] > 0) & (R[-1] > 0)
         fits = fits & (criterion.mass(L) >= min_mass) & (criterion.mass(R) >= min_mass)
         return jnp.where(fits, criterion.gain(L, R), -jnp.inf)
 
-    def one(b: Array, state: tuple) -> tuple:
-        left, best, code, to_left = state
-        left = left + jax.lax.dynamic_index_in_dim(H, b, axis=2, keepdims=False)
-        gain = score(left)
-        better = gain > best
-        best, code = jnp.where(better, gain, best), jnp.where(better, b, code)
-        if lost is not None:
-            to_left = to_left & ~better
-            gain = score(left + lost)
-            better = gain > best
-            best, code = jnp.where(better, gain, best), jnp.where(better, b, code)
-            to_left = to_left | better
-        return left, best, code, to_left
-
-    nowhere = jnp.zeros((d, n_slots), jnp.int32)
-    start = (jnp.zeros((d, c, n_slots), H.dtype), nowhere - jnp.inf, nowhere, nowhere > 0)
-    start = (start[0], start[1].astype(H.dtype), *start[2:])
-    _, best, code, to_left = jax.lax.fori_loop(0, n_bins - 1, one, start)
-    best = jnp.where(allowed, best, -jnp.inf)
-    j = jnp.argmax(best, axis=0)  # the first of equals
-
-    def at(a: Array) -> Array:
-        return jnp.take_along_axis(a, j[None, :], axis=0)[0]
-
-    counts = H[j, -1, :, jnp.arange(n_slots)]  # (S, b)
-    left = jnp.arange(n_bins)[None, :] <= at(code)[:, None]
+    right = gains(left)  # where the missing rows, which have the last code, go right
     if missing:
-        left = left.at[:, -1].set(at(to_left))
-    n_left = jnp.sum(jnp.where(left, counts, 0.0), axis=1)
-    n_right = jnp.sum(counts, axis=1) - n_left
-    side = at(to_left)
-    if missing:  # where no row is missing, later ones go with the majority
-        side = jnp.where(counts[:, -1] > 0, side, n_left >= n_right)
-    return _Split(
-        at(best), j.astype(jnp.int32), at(code), side, jnp.stack([n_left, n_right], axis=1)
-    )
+        lost = H[-1]
+        other = jax.lax.cond(
+            (lost[:, -1] > 0).any(),
+            lambda left: gains(left + lost[None]),
+            lambda left: jnp.full(left.shape[:2], -jnp.inf, left.dtype),
+            left,
+        )
+    else:
+        other = right
+    gain = jnp.maximum(right, other)
+    best = jnp.max(gain, axis=0)
+    bins = jnp.arange(n_bins - 1)[:, None]
+    at = jnp.min(jnp.where(gain == best[None], bins, n_bins - 2), axis=0)  # the lowest of equals
+
+    def there(a: Array) -> Array:
+        return jnp.take_along_axis(a, at[None], axis=0)[0]
+
+    n_left, n_all = there(left[..., -1]), total[:, -1]
+    to_left = jnp.zeros(n_slots, bool)
+    if missing:
+        n_lost = H[-1, :, -1]
+        to_left = there(other) > there(right)
+        n_left = n_left + jnp.where(to_left, n_lost, 0)
+        # Where no row is missing, later ones go with the majority.
+        to_left = jnp.where(n_lost > 0, to_left, 2 * n_left >= n_all)
+    return _Best(best, at.astype(jnp.int32), to_left, jnp.stack([n_left, n_all - n_left], axis=-1))
 
 
-def _divide(level: _Level, best: _Split, bins: Bins, min_gain: Scalar, missing: bool) -> _Level:
+def _divide(
+    level: _Level,
+    feature: Int[Array, " S"],
+    best: _Best,
+    bins: Bins,
+    min_gain: Scalar,
+    missing: bool,
+) -> _Level:
     """Write the splits down, send the rows on, and give slots to the nodes that may be split."""
-    m, n_slots, (d, n) = len(level.tree.feature), len(level.node), bins.codes.shape
+    m, n_slots, n = len(level.tree.feature), len(level.node), len(level.slot)
     n_bins = bins.thresholds.shape[1] + 1
     split = (level.node < m) & (best.gain > min_gain)
     at = jnp.where(split, level.node, m)
-    found = Tree(
-        best.feature, bins.thresholds[best.feature, best.code], best.missing_left, best.gain
-    )
+    found = Tree(feature, bins.thresholds[feature, best.code], best.missing_left, best.gain)
     tree = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), level.tree, found)
     # Slots of the children, in the order of the nodes; one that cannot be split gets none.
     open_ = (split[:, None] & (best.rows >= 2)).reshape(-1)
@@ -219,7 +240,7 @@ def _divide(level: _Level, best: _Split, bins: Bins, min_gain: Scalar, missing: 
     node = jnp.full(n_slots, m, jnp.int32).at[rank].set(children, mode="drop")
     # Rows: those in no slot see an extra one, which is never split.
     split, feature, code, side = (
-        jnp.pad(a, (0, 1)) for a in (split, best.feature, best.code, best.missing_left)
+        jnp.pad(a, (0, 1)) for a in (split, feature, best.code, best.missing_left)
     )
     rank = jnp.pad(rank, (0, 2), constant_values=n_slots).astype(jnp.int32)
     v = level.slot
