@@ -199,7 +199,10 @@ def _stump_learner(codes: Array, y: Labels, bins: int, K: int) -> Any:
 
     def learn(w: Column) -> tuple[Array, ...]:
         # Classes take the place of nodes: one scalar is written for each row and feature.
-        H = histogram(codes, y, w[:, None], n_slots=K, n_bins=bins)[..., 0]
+        def one(code: Array) -> Array:
+            return histogram(code, y, w[:, None], n_slots=K, n_bins=bins)[..., 0]
+
+        H = jax.lax.map(one, codes)
         j, b, sides, gain = _stumps.best(H)
         votes = _stumps.heaviest(sides)
         voted = jnp.where(codes[j].astype(jnp.int32) <= b, votes[0], votes[1])
