@@ -25,7 +25,9 @@ def random_order(node: Int[Array, " S"], usable: Bool[Array, "d S"], key: Key) -
     """The features in the order of each node, followed by d where they are not usable."""
     # Drawn by node, not by slot: what a node looks at depends on nothing else.
     d = len(usable)
-    draw = jax.vmap(lambda v: jax.random.uniform(jax.random.fold_in(key, v), (d,)), out_axes=1)(node)
+    draw = jax.vmap(lambda v: jax.random.uniform(jax.random.fold_in(key, v), (d,)), out_axes=1)(
+        node
+    )
     order = jnp.argsort(jnp.where(usable, draw, 2.0), axis=0)
     counted = jnp.arange(d)[:, None] < jnp.sum(usable, axis=0)[None, :]
     return jnp.where(counted, order, d).astype(jnp.int32)

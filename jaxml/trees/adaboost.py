@@ -3,17 +3,19 @@
     F(x) = sum_m alpha_m g_m(x),    g_mk = 1 for the class that tree m votes for, else -1/(K - 1)
     L(F) = 1/s sum_i s_i exp(-y_i'F(x_i) / K),    y coded like g
 
-Stagewise descent of L: w_i = s_i exp(-y_i'F(x_i) / K); a tree is fitted to the weights w; eps is its
-weighted error; alpha = (K - 1)^2 / K [ln((1 - eps) / eps) + ln(K - 1)] is the argmin of L along it,
-and then its weighted error becomes 1 - 1/K. For two classes alpha = 1/2 ln((1 - eps) / eps),
+Stagewise descent of L: w_i = s_i exp(-y_i'F(x_i) / K); a tree is grown on the weights w; eps is its
+weighted error; alpha = (K - 1)^2 / K [ln((1 - eps) / eps) + ln(K - 1)] is the argmin of L along its
+votes, and then its weighted error becomes 1 - 1/K. For two classes alpha = 1/2 ln((1 - eps) / eps),
 y'F/K is the margin y F with y in {-1, 1}, and L is the mean of e^(-y F).
 
 Symbols: K = n_classes, 2 if None; s_i = sample_weight[i], 1 if None, s their sum.
-scikit-learn: its estimator_weights_ are alpha K / (K - 1)^2; the same trees where bins hold one
-value each, the same decision_function, other probabilities.
+scikit-learn: AdaBoostClassifier, whose estimator_weights_ are alpha K / (K - 1)^2; the same trees
+where bins hold one value each. Its decision_function is the same for K > 2, twice this for K = 2;
+its probabilities are others.
 
-Reference: Freund, Schapire (1997); Friedman, Hastie, Tibshirani (2000), Additive logistic
-regression; Zhu, Zou, Rosset, Hastie (2009), Multi-class AdaBoost (SAMME).
+Reference: Freund, Schapire (1997), A decision-theoretic generalization of on-line learning;
+Friedman, Hastie, Tibshirani (2000), Additive logistic regression; Zhu et al. (2009), Multi-class
+AdaBoost.
 """
 
 from functools import partial
@@ -24,11 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check
+from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._numerics import total, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Rows, Scalar
-from jaxml.trees import _bins, _stumps
-from jaxml.trees._histogram import histogram
+from jaxml.trees import _bins, _criteria, _grow, tree
+from jaxml.trees._histogram import by_node
 
 __all__ = [
     "Params", "decision_function", "feature_importances", "fit", "loss", "predict",
@@ -37,24 +40,21 @@ __all__ = [
 
 
 class Params(NamedTuple):
-    """m trees as complete binary heaps of depth D: children of node i are 2i + 1 and 2i + 2."""
+    """Trees and how much the votes of each weigh."""
 
     weights: Float[Array, " m"]  # alpha_m; 0 after the fit has stopped
-    feature: Int[Array, "m s"]  # which column a node looks at, s = 2^D - 1
-    threshold: Float[Array, "m s"]  # rows with x <= threshold go left
-    value: Array  # g of each leaf: (m, 2^D) in {-1, 1}, or (m, 2^D, k) in {1, -1/(K - 1)}
-    gain: Float[Array, "m s"]  # share of the weight of all rows by which a split lowers impurity
+    trees: tree.Params  # leading axis m; value is g: (m, v) in {-1, 1}, or (m, v, k)
 
 
-class Round(NamedTuple):
+class _Round(NamedTuple):
     """What a round leaves behind."""
 
     alpha: Scalar
     gap: Scalar  # |weighted error of the tree after the update - (1 - 1/K)|
-    feature: Int[Array, " s"]
-    bin: Int[Array, " s"]
-    vote: Int[Array, " l"]
-    gain: Float[Array, " s"]
+    feature: Int[Array, " v"]
+    threshold: Float[Array, " v"]
+    vote: Int[Array, " v"]
+    decrease: Float[Array, " d"]
 
 
 def fit(
@@ -104,8 +104,8 @@ def fit(
     s = jnp.asarray(_check.weights(sample_weight, X))
     static = {
         "m": _check.integer("n_estimators", n_estimators, 1),
-        "depth": _check.integer("max_depth", max_depth, 1),
-        "bins": _check.integer("n_bins", n_bins, 2),
+        "depth": _grow.depth(_check.integer("max_depth", max_depth, 1), X.shape[0]),
+        "n_bins": tree.bin_count(n_bins, X.shape[0]),
         "weighted": sample_weight is not None,
     }
     return _check.raise_for(_fit(X, y, s, k=k, **static), X, y, s)
@@ -125,67 +125,84 @@ def _signs(y: Any, X: Rows) -> Labels:
     return jnp.where(jnp.abs(y) == 1, y > 0, -1).astype(jnp.int32)
 
 
-@partial(jax.jit, static_argnames=("k", "m", "depth", "bins", "weighted"))
+@partial(jax.jit, static_argnames=("k", "m", "depth", "n_bins", "weighted"))
 def _fit(
-    X: Rows, y: Labels, s: Column, *, k: int | None, m: int, depth: int, bins: int, weighted: bool
+    X: Rows, y: Labels, s: Column, *, k: int | None, m: int, depth: int, n_bins: int, weighted: bool
 ) -> Fit[Params]:
     s = jax.lax.optimization_barrier(s)  # or a compiler works out every sum of ones itself
-    K = k or 2
+    K, seen = k or 2, jnp.maximum(y, 0)
     q = max(K - 1, 1)
-    eps_0 = jnp.finfo(X.dtype).eps
-    bin_of, thresholds = _bins.make(X, s, n_bins=bins, weighted=weighted)
-    seen = jnp.maximum(y, 0)
-    # One threshold more: what has no split lies to the left of it.
-    edges = jnp.pad(thresholds, ((0, 0), (0, 1)), constant_values=jnp.inf)
-    learn = _stump_learner(bin_of, seen, bins, K) if depth == 1 else None
+    eps_0 = float(jnp.finfo(X.dtype).eps)
+    bins = _bins.make(*jax.lax.stop_gradient((X, s)), n_bins=n_bins, weighted=weighted)
 
-    def one(log_w: Column) -> tuple[Column, Round, Array]:
+    def one(log_w: Column) -> tuple[Column, _Round, Array]:
         w = _weights(log_w)
-        feature, bin, vote, gain, voted = learn(w)
+        found, vote, voted = _learn(bins, seen, jax.lax.stop_gradient(w), K, depth)
         wrong = voted != seen
         error = total(jnp.where(wrong, w, 0.0))
         perfect = error <= eps_0
         worthless = ~perfect & (error >= 1 - 1 / K - 64 * eps_0)
         eps = jnp.clip(error, eps_0, max(1 - 1 / K, eps_0))
         alpha = q**2 / K * (jnp.log1p(-eps) - jnp.log(eps) + jnp.log(float(q)))
-        alpha = jnp.where(worthless, 0.0, alpha)
+        alpha = jnp.where(worthless, 0.0, alpha).astype(X.dtype)
         log_w = log_w + jnp.where(wrong, alpha / q**2, -alpha / q)
         after = total(jnp.where(wrong, _weights(log_w), 0.0))
         gap = jnp.where(perfect | worthless, 0.0, jnp.abs(after - (1 - 1 / K)))
-        return log_w, Round(alpha, gap, feature, bin, vote, gain), perfect | worthless
+        decrease = by_node(jnp.maximum(found.feature, 0), found.gain[:, None], X.shape[1])[:, 0]
+        left = _Round(alpha, gap, found.feature, found.threshold, vote, decrease)
+        return log_w, left, perfect | worthless
 
-    def step(state: tuple[Column, Array], _: None) -> tuple[tuple[Column, Array], Round]:
+    def step(state: tuple[Column, Array], _: None) -> tuple[tuple[Column, Array], _Round]:
         log_w, done = state
         nothing = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(one, log_w)[1])
-        log_w, found, done = jax.lax.cond(
-            done, lambda log_w: (log_w, nothing, jnp.array(True)), one, log_w
-        )
-        return (log_w, done), found
+
+        def stay(log_w: Column) -> tuple[Column, _Round, Array]:
+            return log_w, nothing._replace(feature=nothing.feature - 1), done
+
+        log_w, left, done = jax.lax.cond(done, stay, one, log_w)
+        return (log_w, done), left
 
     # Weights of 1e-263 and products of many rounds are ordinary numbers as logarithms.
     start = jnp.where(s > 0, jnp.log(jnp.where(s > 0, s, 1.0)), -jnp.inf)
     (log_w, _), rounds = jax.lax.scan(step, (start, jnp.array(False)), None, length=m)
-    objective = jnp.exp(jax.nn.logsumexp(log_w) - jax.nn.logsumexp(start))
-    code = jax.nn.one_hot(rounds.vote, K, dtype=X.dtype) * ((q + 1) / q) - 1 / q
-    params = Params(
-        rounds.alpha,
-        rounds.feature,
-        edges[rounds.feature, rounds.bin],
-        code if k is not None else code[..., 1],
-        rounds.gain,
-    )
+    code = (rounds.vote[:, :, None] == jnp.arange(K)[None, None, :]).astype(X.dtype)
+    code = code * ((q + 1) / q) - 1 / q
+    value = code if k is not None else code[..., 1]
+    trees = tree.Params(rounds.feature, rounds.threshold, value, rounds.decrease)
+    flags = input_flags(X, s, s, jnp.max(X) - jnp.min(X))
     return certify(
-        params,
-        objective=objective,
-        residual=jnp.max(rounds.gap),
-        tol=jnp.finfo(X.dtype).eps ** 0.5,
+        Params(rounds.alpha, trees),
+        objective=jnp.exp(jax.nn.logsumexp(log_w) - jax.nn.logsumexp(start)),
+        residual=jax.lax.stop_gradient(jnp.max(rounds.gap)),
+        tol=eps_0**0.5,
         n_iter=jnp.sum(rounds.alpha > 0),
         flags=(
-            *input_flags(X, s, s, jnp.max(jnp.abs(X), axis=0)),
+            *(flag for flag in flags if flag[0] is not Code.DIVERGED),
             (Code.BAD_LABELS, (y < 0).any()),
         ),
         unmet=Code.ILL_CONDITIONED,
     )
+
+
+def _learn(
+    bins: _bins.Bins, y: Labels, w: Column, K: int, depth: int
+) -> tuple[_grow.Tree, Int[Array, " v"], Labels]:
+    """Grow a tree on the weights w: the tree, the vote of each node, and that for each row."""
+
+    @one_at_a_time
+    def grown(codes: Array, thresholds: Array, u: Array) -> _grow.Grown:
+        return _grow.grow(
+            _bins.Bins(codes, thresholds), u, _criteria.CRITERIA["gini"], max_depth=depth,
+            min_gain=_criteria.least_gain(u, "gini"), min_mass=jnp.zeros((), w.dtype),
+        )  # fmt: skip
+
+    u = _criteria.class_statistics(y, w, K)
+    found, leaf = grown(*bins, u)
+    p = tree.shares(leaf, u, jnp.ones((), w.dtype), len(found.feature), "gini")[0]
+    # Of classes equal to rounding the lowest: the order of the rows does not decide.
+    top = jnp.max(p, axis=1, keepdims=True) - 32 * jnp.finfo(w.dtype).eps
+    vote = jnp.argmax(p >= top, axis=1).astype(jnp.int32)
+    return found, vote, vote[leaf]
 
 
 def _weights(log_w: Column) -> Column:
@@ -194,59 +211,37 @@ def _weights(log_w: Column) -> Column:
     return w / total(w)
 
 
-def _stump_learner(codes: Array, y: Labels, bins: int, K: int) -> Any:
-    """w -> the best tree of one split: feature, bin, votes, gain, and each row's vote."""
-
-    def learn(w: Column) -> tuple[Array, ...]:
-        # Classes take the place of nodes: one scalar is written for each row and feature.
-        def one(code: Array) -> Array:
-            return histogram(code, y, w[:, None], n_slots=K, n_bins=bins)[..., 0]
-
-        H = jax.lax.map(one, codes)
-        j, b, sides, gain = _stumps.best(H)
-        votes = _stumps.heaviest(sides)
-        voted = jnp.where(codes[j].astype(jnp.int32) <= b, votes[0], votes[1])
-        return j[None], b[None], votes, gain[None], voted
-
-    return learn
+def _step(F: Array, one: tuple[Scalar, tree.Params], X: Rows) -> Array:
+    alpha, grown = one
+    return F + alpha * grown.value[jnp.maximum(tree.apply(grown, X), 0)]
 
 
-def _scores(params: Params, X: Rows) -> Any:
-    """Yield F after each round to a scan: (state, step)."""
-    columns = X.T
-
-    def leaves(feature: Array, threshold: Array) -> Array:
-        node = (columns[feature[0]] > threshold[0]).astype(jnp.int32)
-        depth = (feature.shape[0] + 1).bit_length() - 1
-        for level in range(1, depth):
-            at = node + 2**level - 1
-            x = jnp.take_along_axis(columns, feature[at][None, :], axis=0)[0]
-            node = 2 * node + (x > threshold[at])
-        return node
-
-    def step(F: Array, tree: tuple) -> Array:
-        alpha, feature, threshold, value, _ = tree
-        return F + alpha * value[leaves(feature, threshold)]
-
-    return jnp.zeros((X.shape[0], *params.value.shape[2:]), X.dtype), step
+def _start(params: Params, X: Rows) -> Array:
+    return jnp.zeros((X.shape[0], *params.trees.value.shape[2:]), X.dtype)
 
 
 @jax.jit
 def _sum(params: Params, X: Rows) -> Array:
-    """F(x)."""
-    start, step = _scores(params, X)
-    F, _ = jax.lax.scan(lambda F, tree: (step(F, tree), None), start, tuple(params))
-    return _missing(F, X)
+    """F(x); NaN for a row with NaN or inf."""
+
+    def add(F: Array, one: tuple[Scalar, tree.Params]) -> tuple[Array, None]:
+        return _step(F, one, X), None
+
+    return _known(jax.lax.scan(add, _start(params, X), tuple(params))[0], X)
 
 
-def _missing(F: Array, X: Rows) -> Array:
+def _known(F: Array, X: Rows) -> Array:
     known = jnp.isfinite(X).all(axis=1)
     return jnp.where(known.reshape(-1, *[1] * (F.ndim - 1)), F, jnp.nan)
 
 
 def _checked(f: Any, params: Params, X: ArrayLike) -> Array:
-    X = _check.array("X", X, ndim=2)
+    X = _check.rows(X, d=params.trees.decrease.shape[1])
     return _check.scores(X, f(params, X))
+
+
+def _mean(F: Array, A: Array) -> Array:
+    return F / jnp.where(A > 0, A, 1.0)
 
 
 def decision_function(params: Params, X: ArrayLike) -> Array:
@@ -259,7 +254,7 @@ def decision_function(params: Params, X: ArrayLike) -> Array:
       ValueError: A concrete X holds NaN or inf, or has other features than the fit's.
     """
     A = jnp.sum(params.weights)
-    return _checked(lambda params, X: _stumps.share(_sum(params, X), A), params, X)
+    return _checked(lambda params, X: _mean(_sum(params, X), A), params, X)
 
 
 def loss(
@@ -270,8 +265,9 @@ def loss(
     Raises:
       ValueError: Shapes disagree, or a concrete array holds NaN, inf, or a label out of range.
     """
-    X = _check.array("X", X, ndim=2)
-    k = params.value.shape[2] if params.value.ndim == 3 else None
+    X = _check.rows(X, d=params.trees.decrease.shape[1])
+    value = params.trees.value
+    k = value.shape[2] if value.ndim == 3 else None
     y = _signs(y, X) if k is None else _check.labels(y, X.shape[0], n_classes=k)
     s = _check.weights(sample_weight, X)
     return _check.scores(X, _loss(params, X, y, s))
@@ -310,17 +306,25 @@ def predict(params: Params, X: ArrayLike) -> Int[Array, " n"]:
 
 def staged_decision_function(params: Params, X: ArrayLike) -> Float[Array, "m ..."]:
     """Return decision_function of the first 1, 2, ..., m trees, stacked."""
+    return _checked(_stages, params, X)
 
-    @jax.jit
-    def staged(params: Params, X: Rows) -> Array:
-        start, step = _scores(params, X)
 
-        def once(F: Array, tree: tuple) -> tuple[Array, Array]:
-            F = step(F, tree)
-            return F, F
+@jax.jit
+def _stages(params: Params, X: Rows) -> Array:
+    def add(state: tuple[Array, Scalar], one: tuple[Scalar, tree.Params]) -> tuple:
+        F, A = _step(state[0], one, X), state[1] + one[0]
+        return (F, A), _known(_mean(F, A), X)
 
-        stages = jax.lax.scan(once, start, tuple(params))[1]
-        A = jnp.cumsum(params.weights).reshape(-1, *[1] * (stages.ndim - 1))
-        return jax.vmap(_missing, (0, None))(_stumps.share(stages, A), X)
+    start = (_start(params, X), jnp.zeros((), X.dtype))
+    return jax.lax.scan(add, start, tuple(params))[1]
 
-    return _checked(staged, params, X)
+
+def feature_importances(params: Params) -> Float[Array, " d"]:
+    """Return the shares of the features in the decrease of impurity, the mean over trees by alpha.
+
+    They sum to 1, or are 0 if no tree that counts has a split. scikit-learn: feature_importances_.
+    """
+    shares = jax.vmap(tree.feature_importances)(params.trees)
+    mean = jnp.sum(params.weights[:, None] * shares, axis=0)
+    whole = jnp.sum(mean)
+    return mean / jnp.where(whole > 0, whole, 1.0)
