@@ -1,4 +1,4 @@
-"""Bootstraps as integer weights: how often each row is drawn when n rows are drawn with replacement.
+"""Bootstraps as integer weights: how often a row is drawn when n are drawn with replacement.
 
     c ~ multinomial(n, 1/n, ..., 1/n),    E c_i = 1,    P(c_i = 0) = (1 - 1/n)^n, about e^(-1)
 

@@ -236,7 +236,7 @@ def _divide(
     # Slots of the children, in the order of the nodes; one that cannot be split gets none.
     open_ = (split[:, None] & (best.rows >= 2)).reshape(-1)
     rank = jnp.where(open_, jnp.cumsum(open_) - 1, n_slots)
-    children = (2 * level.node[:, None] + jnp.array([1, 2])[None, :]).reshape(-1)
+    children = (2 * level.node[:, None] + jnp.array([1, 2], jnp.int32)[None, :]).reshape(-1)
     node = jnp.full(n_slots, m, jnp.int32).at[rank].set(children, mode="drop")
     # Rows: those in no slot see an extra one, which is never split.
     split, feature, code, side = (

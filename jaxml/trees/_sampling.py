@@ -2,8 +2,8 @@
 
 A node takes the first q features of a random order of its own. If none of them can be split there,
 as all rows of the node have one value, it goes on until one can, so that a node becomes a leaf only
-where all its rows are alike; this one is then its feature. Rows bring along the codes of what their node
-looks at: d / q times less to add up than with all features.
+where all its rows are alike; this one is then its feature. Rows bring along the codes of what their
+node looks at: d / q times less to add up than with all features.
 
 Reference: Breiman (2001), Random forests, section 4.
 """

@@ -26,12 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check
-from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import total, weighted_mean
+from jaxml._numerics import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Rows, Scalar
-from jaxml.trees import _bins, _criteria, _grow, tree
-from jaxml.trees._histogram import by_node
+from jaxml.trees import _bins, _grow, _reweighting, tree
 
 __all__ = [
     "Params", "decision_function", "feature_importances", "fit", "loss", "predict",
@@ -44,17 +42,6 @@ class Params(NamedTuple):
 
     weights: Float[Array, " m"]  # alpha_m; 0 after the fit has stopped
     trees: tree.Params  # leading axis m; value is g: (m, v) in {-1, 1}, or (m, v, k)
-
-
-class _Round(NamedTuple):
-    """What a round leaves behind."""
-
-    alpha: Scalar
-    gap: Scalar  # |weighted error of the tree after the update - (1 - 1/K)|
-    feature: Int[Array, " v"]
-    threshold: Float[Array, " v"]
-    vote: Int[Array, " v"]
-    decrease: Float[Array, " d"]
 
 
 def fit(
@@ -130,51 +117,19 @@ def _fit(
     X: Rows, y: Labels, s: Column, *, k: int | None, m: int, depth: int, n_bins: int, weighted: bool
 ) -> Fit[Params]:
     s = jax.lax.optimization_barrier(s)  # or a compiler works out every sum of ones itself
-    K, seen = k or 2, jnp.maximum(y, 0)
-    q = max(K - 1, 1)
-    eps_0 = float(jnp.finfo(X.dtype).eps)
     bins = _bins.make(*jax.lax.stop_gradient((X, s)), n_bins=n_bins, weighted=weighted)
-
-    def one(log_w: Column) -> tuple[Column, _Round, Array]:
-        w = _weights(log_w)
-        found, vote, voted = _learn(bins, seen, jax.lax.stop_gradient(w), K, depth)
-        wrong = voted != seen
-        error = total(jnp.where(wrong, w, 0.0))
-        perfect = error <= eps_0
-        worthless = ~perfect & (error >= 1 - 1 / K - 64 * eps_0)
-        eps = jnp.clip(error, eps_0, max(1 - 1 / K, eps_0))
-        alpha = q**2 / K * (jnp.log1p(-eps) - jnp.log(eps) + jnp.log(float(q)))
-        alpha = jnp.where(worthless, 0.0, alpha).astype(X.dtype)
-        log_w = log_w + jnp.where(wrong, alpha / q**2, -alpha / q)
-        after = total(jnp.where(wrong, _weights(log_w), 0.0))
-        gap = jnp.where(perfect | worthless, 0.0, jnp.abs(after - (1 - 1 / K)))
-        decrease = by_node(jnp.maximum(found.feature, 0), found.gain[:, None], X.shape[1])[:, 0]
-        left = _Round(alpha, gap, found.feature, found.threshold, vote, decrease)
-        return log_w, left, perfect | worthless
-
-    def step(state: tuple[Column, Array], _: None) -> tuple[tuple[Column, Array], _Round]:
-        log_w, done = state
-        nothing = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(one, log_w)[1])
-
-        def stay(log_w: Column) -> tuple[Column, _Round, Array]:
-            return log_w, nothing._replace(feature=nothing.feature - 1), done
-
-        log_w, left, done = jax.lax.cond(done, stay, one, log_w)
-        return (log_w, done), left
-
-    # Weights of 1e-263 and products of many rounds are ordinary numbers as logarithms.
-    start = jnp.where(s > 0, jnp.log(jnp.where(s > 0, s, 1.0)), -jnp.inf)
-    (log_w, _), rounds = jax.lax.scan(step, (start, jnp.array(False)), None, length=m)
+    K, labels = k or 2, jnp.maximum(y, 0)
+    rounds, log_loss = _reweighting.run(bins, labels, s, K=K, m=m, depth=depth)
     code = (rounds.vote[:, :, None] == jnp.arange(K)[None, None, :]).astype(X.dtype)
-    code = code * ((q + 1) / q) - 1 / q
-    value = code if k is not None else code[..., 1]
+    g = code - (1 - code) / max(K - 1, 1)
+    value = g if k is not None else g[..., 1]
     trees = tree.Params(rounds.feature, rounds.threshold, value, rounds.decrease)
     flags = input_flags(X, s, s, jnp.max(X) - jnp.min(X))
     return certify(
         Params(rounds.alpha, trees),
-        objective=jnp.exp(jax.nn.logsumexp(log_w) - jax.nn.logsumexp(start)),
+        objective=jnp.exp(log_loss),
         residual=jax.lax.stop_gradient(jnp.max(rounds.gap)),
-        tol=eps_0**0.5,
+        tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=jnp.sum(rounds.alpha > 0),
         flags=(
             *(flag for flag in flags if flag[0] is not Code.DIVERGED),
@@ -182,33 +137,6 @@ def _fit(
         ),
         unmet=Code.ILL_CONDITIONED,
     )
-
-
-def _learn(
-    bins: _bins.Bins, y: Labels, w: Column, K: int, depth: int
-) -> tuple[_grow.Tree, Int[Array, " v"], Labels]:
-    """Grow a tree on the weights w: the tree, the vote of each node, and that for each row."""
-
-    @one_at_a_time
-    def grown(codes: Array, thresholds: Array, u: Array) -> _grow.Grown:
-        return _grow.grow(
-            _bins.Bins(codes, thresholds), u, _criteria.CRITERIA["gini"], max_depth=depth,
-            min_gain=_criteria.least_gain(u, "gini"), min_mass=jnp.zeros((), w.dtype),
-        )  # fmt: skip
-
-    u = _criteria.class_statistics(y, w, K)
-    found, leaf = grown(*bins, u)
-    p = tree.shares(leaf, u, jnp.ones((), w.dtype), len(found.feature), "gini")[0]
-    # Of classes equal to rounding the lowest: the order of the rows does not decide.
-    top = jnp.max(p, axis=1, keepdims=True) - 32 * jnp.finfo(w.dtype).eps
-    vote = jnp.argmax(p >= top, axis=1).astype(jnp.int32)
-    return found, vote, vote[leaf]
-
-
-def _weights(log_w: Column) -> Column:
-    """w / sum w from log w + any constant."""
-    w = jnp.exp(log_w - jax.lax.stop_gradient(jnp.max(log_w)))
-    return w / total(w)
 
 
 def _step(F: Array, one: tuple[Scalar, tree.Params], X: Rows) -> Array:

@@ -13,8 +13,6 @@ whose max_features is 1.0 by default; features have n_bins values here.
 Reference: Breiman (2001), Random forests; Hastie et al., ESL (2009), eq. (15.1), section 15.3.
 """
 
-import math
-import numbers
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,12 +20,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import total, weighted_mean
-from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Int, Key, Real, Rows, Scalar
-from jaxml.trees import _bins, _bootstrap, _criteria, _grow, tree
-from jaxml.trees._histogram import by_node
+from jaxml._numerics import weighted_mean
+from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
+from jaxml.trees import _bagging, _bins, _bootstrap, _criteria, _grow, tree
 
 __all__ = ["Params", "feature_importances", "fit", "predict", "predict_proba"]
 
@@ -112,32 +108,13 @@ def fit(
         B=_check.integer("n_estimators", n_estimators, 1),
         criterion=criterion,
         max_depth=_grow.depth(_check.integer("max_depth", max_depth, 0), X.shape[0]),
-        max_features=_count(max_features, X.shape[1]),
+        max_features=_bagging.feature_count(max_features, X.shape[1]),
         n_classes=n_classes,
         n_bins=tree.bin_count(n_bins, X.shape[0]),
         weighted=sample_weight is not None,
         bootstrap=bool(bootstrap),
     )  # fmt: skip
     return _check.raise_for(found, X, y, s)
-
-
-def _count(max_features: Any, d: int) -> int:
-    """How many of d features a node looks at."""
-    if max_features is None:
-        return d
-    if isinstance(max_features, str):
-        how = _check.choice("max_features", max_features, ("sqrt", "log2"))
-        return max(1, math.isqrt(d) if how == "sqrt" else int(math.log2(d)))
-    if isinstance(max_features, numbers.Integral) and not isinstance(max_features, bool):
-        if not 1 <= max_features <= d:
-            raise ValueError(f"max_features must lie in 1..{d} if an integer: got {max_features}")
-        return int(max_features)
-    if isinstance(max_features, numbers.Real) and 0 < float(max_features) <= 1:
-        return max(1, int(float(max_features) * d))
-    raise ValueError(
-        f'max_features must be "sqrt", "log2", a number, a share in (0, 1] or None: '
-        f"got {max_features!r}"
-    )
 
 
 @partial(
@@ -148,100 +125,34 @@ def _count(max_features: Any, d: int) -> int:
     ),
 )  # fmt: skip
 def _fit(
-    X: Rows,
-    y: Array,
-    s: Column,
-    key: Key,
-    least: Scalar,
-    decrease: Scalar,
-    *,
-    B: int,
-    criterion: str,
-    max_depth: int,
-    max_features: int,
-    n_classes: int | None,
-    n_bins: int,
-    weighted: bool,
-    bootstrap: bool,
-) -> Fit[Params]:
-    n, d = X.shape
+    X: Rows, y: Array, s: Column, key: Key, least: Scalar, decrease: Scalar, *, n_bins: int,
+    weighted: bool, n_classes: int | None, B: int, **how: Any,
+) -> Fit[Params]:  # fmt: skip
     s = jax.lax.optimization_barrier(s)  # or a compiler works out every sum of ones itself
-
-    @one_at_a_time
-    def grown(codes: Array, thresholds: Array, u: Array, W: Scalar, least: Scalar,
-              decrease: Scalar, key: Key) -> _grow.Grown:  # fmt: skip
-        return _grow.grow(
-            _bins.Bins(codes, thresholds), u, _criteria.CRITERIA[criterion], max_depth=max_depth,
-            min_gain=jnp.maximum(decrease * W, _criteria.least_gain(u, criterion)),
-            min_mass=jnp.where(least > 1, least, 0.0), max_features=max_features, key=key,
-        )  # fmt: skip
-
     bins = _bins.make(*jax.lax.stop_gradient((X, s)), n_bins=n_bins, weighted=weighted)
-
-    def one(sums: _Sums, keys: Key) -> tuple[_Sums, tree.Params]:
-        draw, look = keys
-        c = _bootstrap.counts(draw, s) if bootstrap else jnp.ones(n, jnp.int32)
-        w = s * c
-        W = total(w)
-        u, a = _criteria.target_statistics(y, w) if n_classes is None else (
-            _criteria.class_statistics(y, w, n_classes), None)  # fmt: skip
-        fixed = jax.lax.stop_gradient((*bins, u, W, least, decrease))
-        found, leaf = grown(*fixed, look)
-        m = len(found.feature)
-        if a is None:
-            value, before, after = tree.shares(leaf, u, W, m, criterion)
-        else:
-            value, before, after = tree.means(leaf, y, w, u, a, W, m)
-        gained = found.gain / jnp.where(W > 0, W, 1.0)
-        gained = by_node(jnp.maximum(found.feature, 0), gained[:, None], d)[:, 0]
-        change = jnp.abs(before - after - jnp.sum(gained)) / jnp.where(before > 0, before, 1.0)
-        votes, unseen = value[leaf], c == 0
-        sums = _Sums(
-            sums.all + votes,
-            sums.unseen + jnp.where(_beside(unseen, votes), votes, 0.0),
-            sums.count + unseen,
-            jnp.maximum(sums.residual, jax.lax.stop_gradient(change)),
-        )
-        return sums, tree.Params(found.feature, found.threshold, value, gained)
-
-    none = jnp.zeros((n,) if n_classes is None else (n, n_classes), X.dtype)
-    start = _Sums(none, none, jnp.zeros(n, jnp.int32), jnp.zeros((), X.dtype))
-    sums, trees = jax.lax.scan(one, start, jax.random.split(key, (B, 2)))
-    seen_by_all = sums.count == 0
-    mean = sums.unseen / _beside(jnp.maximum(sums.count, 1), none).astype(X.dtype)
-    held_out = ~seen_by_all.all()
-    judged = jnp.where(held_out, mean, sums.all / B)
+    keys = jax.random.split(key, (B, 2))
+    trees, votes = _bagging.run(bins, y, s, keys, least, decrease, n_classes=n_classes, **how)
+    beside = (slice(None), *[None] * (votes.all.ndim - 1))  # one number per row beside (n, k)
+    mean = votes.unseen / jnp.maximum(votes.count, 1).astype(X.dtype)[beside]
+    unseen = votes.count > 0
+    judged = jnp.where(unseen.any(), mean, votes.all / B)
     wrong = (judged - y) ** 2 if n_classes is None else jnp.argmax(judged, axis=1) != y
-    weight = jnp.where(held_out & seen_by_all, 0.0, s)
+    counted = jnp.where(unseen | ~unseen.any(), s, 0.0)
     flags = input_flags(X, y if n_classes is None else s, s, jnp.max(X) - jnp.min(X))
     if n_classes is not None:
         flags = (*flags, (Code.BAD_LABELS, (y < 0).any()))
-    fit = certify(
+    params, info = certify(
         trees,
-        objective=weighted_mean(wrong.astype(X.dtype), weight),
-        residual=sums.residual,
+        objective=weighted_mean(wrong.astype(X.dtype), counted),
+        residual=votes.residual,
         tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=B,
         flags=tuple(flag for flag in flags if flag[0] is not Code.DIVERGED),
         unmet=Code.ILL_CONDITIONED,
     )
-    # Beside the certificate: a row in every bag has no prediction, which is no failure.
-    unknown = seen_by_all | (fit.info.code >= Code.DIVERGED)
-    return Fit(Params(fit.params, jnp.where(_beside(unknown, none), jnp.nan, mean)), fit.info)
-
-
-class _Sums(NamedTuple):
-    """What is added up over the trees."""
-
-    all: Array  # predictions of each row
-    unseen: Array  # of the trees that have not seen it
-    count: Int[Array, " n"]  # how many these are
-    residual: Scalar  # the largest
-
-
-def _beside(row: Bool[Array, " n"], values: Array) -> Array:
-    """One entry per row, as a column beside values (n, k)."""
-    return row.reshape(-1, *[1] * (values.ndim - 1))
+    # Beside the certificate: that every tree has seen a row is no failure.
+    known = unseen & (info.code < Code.DIVERGED)
+    return Fit(Params(params, jnp.where(known[beside], mean, jnp.nan)), info)
 
 
 def _values(params: Params, X: ArrayLike) -> Array:
@@ -258,7 +169,7 @@ def _mean(trees: tree.Params, X: Rows) -> Array:
     none = jnp.zeros((X.shape[0], *trees.value.shape[2:]), X.dtype)
     known = jnp.isfinite(X).all(axis=1)
     f = jax.lax.scan(add, none, trees)[0] / len(trees.value)
-    return jnp.where(_beside(known, f), f, jnp.nan)
+    return jnp.where(known.reshape(-1, *[1] * (f.ndim - 1)), f, jnp.nan)
 
 
 def predict_proba(params: Params, X: ArrayLike) -> Float[Array, "n k"]:

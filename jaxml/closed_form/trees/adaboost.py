@@ -4,19 +4,21 @@ A learner votes g_k = 1 for one class and -1/q for the others; y has the same co
 1/q where the vote is right and -1/q^2 where it is wrong, and with the weights w_i = s_i L_i
 before a round, L_i = exp(-y_i'F(x_i) / K), the loss along the learner is
 
-    L(alpha) = (1 - eps) e^(-alpha / q) + eps e^(alpha / q^2),    eps = weighted share of wrong votes
+    L(alpha) = (1 - eps) e^(-alpha / q) + eps e^(alpha / q^2),    eps = share of wrong votes by w
 """
+
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
 
 __all__ = [
-    "alpha", "derivative", "exponential_loss", "factor", "fit", "gradient", "probability",
+    "Rounds", "alpha", "derivative", "exponential_loss", "factor", "fit", "probability",
     "reweighted", "stump",
 ]  # fmt: skip
 
-Round = tuple[Int[Array, ""], Scalar, Int[Array, " 2"]]  # feature, threshold, votes
+Split = tuple[Int[Array, ""], Scalar, Int[Array, " 2"]]  # feature, threshold, votes
 
 
 def exponential_loss(alpha: Scalar, wrong: Bool[Array, " n"], w: Column, *, K: int) -> Scalar:
@@ -66,15 +68,6 @@ def factor(eps: Scalar, *, K: int) -> Scalar:
     return (q * (1 - eps) / eps) ** (1 / K) * eps * K / q
 
 
-def gradient(F: Float[Array, "n k"], y: Labels, *, sample_weight: Column) -> Float[Array, "n k"]:
-    """Return the derivative of 1/s sum_i s_i exp(-y_i'F_i / K) with respect to F."""
-    # d/dF_ik exp(-y_i'F_i / K) = -y_ik / K exp(-y_i'F_i / K)
-    K = F.shape[1]
-    Y = jnp.where(jnp.arange(K)[None, :] == y[:, None], 1.0, -1.0 / (K - 1))
-    w = sample_weight / sample_weight.sum() * jnp.exp(-(Y * F).sum(axis=1) / K)
-    return -w[:, None] * Y / K
-
-
 def probability(F: Float[Array, "n k"]) -> Float[Array, "n k"]:
     """Return the p for which F is the argmin of sum_k p_k exp(-y'F / K) over sum_k F_k = 0."""
     # y'F/K = [F_k - (0 - F_k)/q] / K = F_k/q for class k. d/dF_k with multiplier lambda:
@@ -84,7 +77,7 @@ def probability(F: Float[Array, "n k"]) -> Float[Array, "n k"]:
     return 1.0 / jnp.exp((F[:, None, :] - F[:, :, None]) / q).sum(axis=2)
 
 
-def stump(X: Rows, y: Labels, w: Column, *, K: int) -> Round:
+def stump(X: Rows, y: Labels, w: Column, *, K: int) -> Split:
     """Return the split of least Gini impurity over all features and midpoints, and its votes."""
     # impurity sum_sides m_side (1 - sum_k (m_sk / m_s)^2) = m - sum_sides sum_k m_sk^2 / m_s
     # => the largest purity sum_sides sum_k m_sk^2 / m_s wins
@@ -102,20 +95,29 @@ def stump(X: Rows, y: Labels, w: Column, *, K: int) -> Round:
     return j, t[b, j], jnp.stack([L[b, j].argmax(), R[b, j].argmax()])
 
 
-def fit(
-    X: Rows, y: Labels, *, sample_weight: Column, n_estimators: int, K: int
-) -> tuple[Float[Array, " m"], Float[Array, " m"], Column]:
-    """Return alpha, the errors, and y_i'F_i / K of each row, with w from that product itself."""
+class Rounds(NamedTuple):
+    """What AdaBoost of stumps finds, round by round."""
+
+    alpha: Float[Array, " m"]
+    eps: Float[Array, " m"]
+    feature: Int[Array, " m"]
+    threshold: Float[Array, " m"]
+    F: Float[Array, "n k"]
+
+
+def fit(X: Rows, y: Labels, *, sample_weight: Column, n_estimators: int, K: int) -> Rounds:
+    """Return m rounds, with w from the product s_i exp(-y_i'F_i / K) itself."""
     s = sample_weight / sample_weight.sum()
-    margin = jnp.zeros_like(s)
-    alphas, errors = [], []
+    margin, F = jnp.zeros_like(s), 0.0
+    rounds = []
     for _ in range(n_estimators):
         w = s * jnp.exp(-margin)
         j, t, votes = stump(X, y, w, K=K)
-        wrong = jnp.where(X[:, j] <= t, votes[0], votes[1]) != y
+        vote = jnp.where(X[:, j] <= t, votes[0], votes[1])
+        wrong = vote != y
         eps = jnp.where(wrong, w, 0.0).sum() / w.sum()
         a = alpha(eps, K=K)
         margin = margin + a * jnp.where(wrong, -1.0 / (K - 1) ** 2, 1.0 / (K - 1))
-        alphas.append(a)
-        errors.append(eps)
-    return jnp.stack(alphas), jnp.stack(errors), margin
+        F = F + a * jnp.where(vote[:, None] == jnp.arange(K)[None, :], 1.0, -1.0 / (K - 1))
+        rounds.append((a, eps, j, t))
+    return Rounds(*(jnp.stack(each) for each in zip(*rounds, strict=True)), jnp.asarray(F))

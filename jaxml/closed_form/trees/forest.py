@@ -36,22 +36,23 @@ def importances(
     """
     # decrease of split v of tree b, by feature j_v:  (W_v I_v - W_l I_l - W_r I_r) / W
     # share of j in tree b, then the mean over the trees  (ESL 10.42, 15.3.2)
-    d, total = X.shape[1], 0.0
-    for b in range(feature.shape[0]):
+    d = X.shape[1]
+
+    def of_tree(feature: Array, threshold: Array, w: Column) -> Float[Array, " d"]:
         inside = {0: jnp.ones(len(y), bool)}
-        of_tree = jnp.zeros(d, X.dtype)
-        for v in range(feature.shape[1] // 2):
-            j = feature[b, v]
-            left = X[:, jnp.maximum(j, 0)] <= threshold[b, v]
-            inside[2 * v + 1], inside[2 * v + 2] = inside[v] & left, inside[v] & ~left
-            parts = [_gini(w[b], inside[u], y, k) for u in (v, 2 * v + 1, 2 * v + 2)]
-            gain = jnp.where(j >= 0, parts[0] - parts[1] - parts[2], 0.0)
-            of_tree = of_tree + jnp.where(jnp.arange(d) == j, gain, 0.0)
-            inside[2 * v + 1], inside[2 * v + 2] = (
-                inside[u] & (j >= 0) for u in (2 * v + 1, 2 * v + 2)
-            )
-        total = total + of_tree / of_tree.sum()
-    return total / feature.shape[0]
+        found = jnp.zeros(d, X.dtype)
+        for v in range(len(feature) // 2):
+            j, sides = feature[v], (2 * v + 1, 2 * v + 2)
+            left = X[:, jnp.maximum(j, 0)] <= threshold[v]
+            inside[sides[0]] = inside[v] & left & (j >= 0)
+            inside[sides[1]] = inside[v] & ~left & (j >= 0)
+            whole, *parts = (_gini(w, inside[u], y, k) for u in (v, *sides))
+            gain = jnp.where(j >= 0, whole - sum(parts), 0.0)
+            found = found + jnp.where(jnp.arange(d) == j, gain, 0.0)
+        return found / found.sum()
+
+    trees = [of_tree(*one) for one in zip(feature, threshold, w, strict=True)]
+    return jnp.stack(trees).mean(axis=0)
 
 
 def variance_of_mean(rho: Scalar, v: Scalar, B: int) -> Scalar:
@@ -75,7 +76,7 @@ def of_means(n: int, B: int) -> tuple[float, float]:
 
 def standard_error(n: int, B: int, repeats: int) -> float:
     """Return that of the mean square of 1/B sum_b f_b over repeated data, targets being normal."""
-    # The mean is a'y, a = C/(n B), C multinomial(N, 1/n, ...), N = n B: of the B bootstraps together
+    # The mean is a'y, a = C/(n B), C multinomial(N, 1/n, ...), N = n B draws in all
     # E (a'y)^4 = 3 E |a|^4  =>  Var (a'y)^2 = 3 Var |a|^2 + 2 V^2,  V = E |a|^2
     # sum_i C_i^2 = N + 2 (pairs of draws of one row); pairs are pairwise independent, of 1/n each
     # => V = [N + N (N - 1)/n]/N^2,  Var |a|^2 = 4 N (N - 1)/2 1/n (1 - 1/n)/N^4
@@ -105,11 +106,12 @@ def randomized_importances(X: Rows, y: Labels) -> Float[Array, " d"]:
         both = (in_A & same).sum(axis=1) / in_A.sum(axis=1)
         return -jnp.log(both).mean()
 
-    H = {A: conditional_entropy(A) for k in range(d + 1) for A in itertools.combinations(range(d), k)}
+    every = [A for k in range(d + 1) for A in itertools.combinations(range(d), k)]
+    H = {A: conditional_entropy(A) for A in every}
     found = []
     for j in range(d):
         total = jnp.zeros(())
-        for A in H:
+        for A in every:
             if j not in A:
                 k = len(A)
                 gain = H[A] - H[tuple(sorted((*A, j)))]

@@ -9,13 +9,13 @@ import numpy as np
 
 from jaxml._typing import Array
 from jaxml.closed_form.trees import forest as hand
-from jaxml.trees import _bootstrap, forest, tree
+from jaxml.trees import _bootstrap, forest
 from jaxml.verify.case import ROUNDING, STANDARD_ERRORS, Case, Expected
 from jaxml.verify.domains import Domain, Generator, Numbers, design, labels
 
 __all__ = ["CASES"]
 
-K, TREES, DEPTH = 3, 4, 3
+K, TREES, DEPTH = 3, 3, 2
 ROWS, REPEATS, SIZES = 8, 400, (1, 2, 10)  # of trees without a split
 RANDOMIZED = 400
 # Seven segments of ten digits on a display.
@@ -84,32 +84,6 @@ def _variances(Y: Array, seed: Array, *, correlated: float = 1.0) -> Expected:
     return Expected(mean, errors)
 
 
-def _ensemble(Y: Array, seed: Array) -> tuple[forest.Params, Array]:
-    """Forests of stumps on repeated data, and where they are asked."""
-    X = jnp.linspace(0.0, 1.0, ROWS, dtype=Y.dtype)[:, None]
-    keys = jax.random.split(jax.random.wrap_key_data(seed), 12)
-
-    def one(y: Array, key: Array) -> forest.Params:
-        return forest.fit(X, y, key=key, n_estimators=TREES, max_depth=1).params
-
-    return jax.vmap(one)(Y[:12], keys), X[3:4]
-
-
-def _variance(Y: Array, seed: Array) -> Array:
-    params, x = _ensemble(Y, seed)
-    return jnp.var(jax.vmap(lambda p: forest.predict(p, x)[0])(params), ddof=1)
-
-
-def _by_correlation(Y: Array, seed: Array) -> Array:
-    params, x = _ensemble(Y, seed)
-    each = jax.vmap(jax.vmap(lambda p: tree.predict(p, x)[0]))(params.trees)
-    apart = each - each.mean(axis=0)[None, :]
-    C = (apart[:, :, None] * apart[:, None, :]).sum(axis=0) / (len(each) - 1)
-    v = jnp.trace(C) / TREES
-    rho = (C.sum() - jnp.trace(C)) / (TREES * (TREES - 1)) / v
-    return hand.variance_of_mean(rho, v, TREES)
-
-
 def _randomized(X: Array, y: Array, seed: Array) -> Array:
     fit = forest.fit(
         X, y, key=jax.random.wrap_key_data(seed), n_estimators=RANDOMIZED, max_depth=7,
@@ -139,7 +113,4 @@ CASES = (
          _mean_squares, _variances, Domain(_repeated), STANDARD_ERRORS,
          "Hastie et al., ESL (2009), eq. (15.1)",
          mutants=(partial(_variances, correlated=0.0), partial(_variances, correlated=1.8))),
-    Case("trees.forest/variance-by-correlation", ("bagging",), "identity",
-         _variance, _by_correlation, Domain(_repeated), ROUNDING,
-         "Hastie et al., ESL (2009), eq. (15.1)"),
 )  # fmt: skip
