@@ -132,7 +132,7 @@ def constant(loss: Loss, y: Array, s: Column, k: int) -> Float[Array, " k"]:
         new = b + size * weight(G, H, jnp.zeros((), s.dtype))
         J_new = mean_loss(loss, at(new), y, s)
         # Outputs that compensate each other overshoot twofold: the halved step is Newton's for two.
-        better = J_new <= J
+        better = J_new <= J + 4 * jnp.finfo(s.dtype).eps * jnp.abs(J)
         return (
             jnp.where(better, new, b),
             jnp.where(better, J_new, J),
