@@ -37,11 +37,12 @@ def feature_count(max_features: Any, d: int) -> int:
     if isinstance(max_features, str):
         how = _check.choice("max_features", max_features, ("sqrt", "log2"))
         return max(1, math.isqrt(d) if how == "sqrt" else int(math.log2(d)))
-    if isinstance(max_features, numbers.Integral) and not isinstance(max_features, bool):
+    number = isinstance(max_features, numbers.Real) and not isinstance(max_features, bool)
+    if number and isinstance(max_features, numbers.Integral):
         if not 1 <= max_features <= d:
             raise ValueError(f"max_features must lie in 1..{d} if an integer: got {max_features}")
         return int(max_features)
-    if isinstance(max_features, numbers.Real) and 0 < float(max_features) <= 1:
+    if number and 0 < float(max_features) <= 1:
         return max(1, int(float(max_features) * d))
     raise ValueError(
         'max_features must be "sqrt", "log2", a number, a share in (0, 1] or None: '
