@@ -150,13 +150,13 @@ def run(
     s: Column,
     base: Float[Array, " k"],
     options: Options,
+    key: Key | None,
+    validation: Validation | None,
     *,
     loss: Loss,
     n_estimators: int,
     max_depth: int,
-    key: Key | None = None,
-    validation: Validation | None = None,
-    patience: int | None = None,
+    patience: int | None,
 ) -> Rounds:
     """All rounds in one loop, each of k trees; see Rounds."""
     (d, n), k, m = bins.codes.shape, len(base), 2 ** (max_depth + 1) - 1
@@ -199,7 +199,7 @@ def run(
             return state._replace(kept=state.at)
         z_val = state.z_val + sum_of_trees(grown, value, validation.X)
         J = mean_loss(loss, z_val, validation.y, jnp.ones(len(z_val), z_val.dtype))
-        better = J < state.lowest
+        better = state.lowest > J
         return state._replace(
             z_val=z_val,
             lowest=jnp.where(better, J, state.lowest),

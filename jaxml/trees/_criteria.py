@@ -49,12 +49,14 @@ def _class_weight(sums: Array) -> Array:
 
 
 def _share(part: Array, whole: Array) -> Array:
-    return part / jnp.where(whole > 0, whole, 1.0)
+    whole = jnp.where(whole > 0, whole, 1.0)
+    return part / (whole if part.ndim == whole.ndim else whole[None])
 
 
 def _between(W_L: Array, W_R: Array) -> Array:
-    # W_L (W_R / W): a product of weights could overflow, or underflow, before it is divided.
-    return W_L * _share(W_R, W_L + W_R)
+    # W_L W_R / W, where products of weights could overflow; the same for both orders of the sides.
+    sides = (W_L > 0) & (W_R > 0)
+    return jnp.where(sides, 1 / (1 / jnp.where(sides, W_L, 1) + 1 / jnp.where(sides, W_R, 1)), 0.0)
 
 
 CRITERIA = {
@@ -72,11 +74,18 @@ def class_statistics(y: Labels, s: Column, n_classes: int) -> Float[Array, "n k+
 
 
 def target_statistics(y: Column, s: Column) -> tuple[Float[Array, "n 3"], Scalar]:
-    """(s_i, s_i (y_i - a), 1) of each row, zeros where s_i = 0; and a, the mean of y."""
+    """(s_i, s_i (y_i - a), 1) of each row, zeros where s_i = 0; and a, near the mean of y.
+
+    Of targets that differ, a is a multiple of a power of two about as large as their range, so that
+    y_i - a has no more digits than y_i: labels stay integers, and equal gains equal.
+    """
     here = s > 0
     y = jnp.where(here, y, 0.0)
-    a = weighted_mean(y, s)
-    a = a + weighted_mean(y - a, s)  # of equal targets exactly that target
+    mean = weighted_mean(y, s)
+    mean = mean + weighted_mean(y - mean, s)  # of equal targets exactly that target
+    least, most = jnp.min(jnp.where(here, y, jnp.inf)), jnp.max(jnp.where(here, y, -jnp.inf))
+    step = jnp.ldexp(jnp.ones((), y.dtype), jnp.frexp(most - least)[1])
+    a = jnp.where(most > least, jnp.round(mean / step) * step, mean)
     return jnp.stack([s, s * (y - a), here.astype(s.dtype)], axis=1), a
 
 

@@ -2,9 +2,9 @@
 
     H[b, v] = sum_i [code_i = b] [slot_i = v] u_i,    u_i the statistics of row i
 
-for one feature at a time. On a CPU this is one scatter-add of rows u_i, in the order of the rows; on
-an accelerator, whose scatter-add has no fixed order, a product with indicators. Both are repeatable
-bit by bit.
+for one feature at a time. On a CPU this is one scatter-add of rows u_i, in the order of the rows;
+on an accelerator, whose scatter-add has no fixed order, a product with indicators. Both repeat bit
+by bit.
 """
 
 import jax

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check, losses
+from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Int, Key, Real, Rows, Scalar
 from jaxml.trees import _bins, _boost, _grow
@@ -58,7 +59,8 @@ def leaf_weight(G: ArrayLike, H: ArrayLike, l2: ArrayLike) -> Array:
       >>> float(leaf_weight(-3.0, 2.0, 1.0))
       1.0
     """
-    return _boost.weight(*_same(G, H, l2))
+    G, H, l2 = _same(G, H, l2)
+    return _boost.weight(G, H, l2)
 
 
 def split_gain(GL: ArrayLike, HL: ArrayLike, GR: ArrayLike, HR: ArrayLike, l2: ArrayLike) -> Array:
@@ -76,10 +78,10 @@ def split_gain(GL: ArrayLike, HL: ArrayLike, GR: ArrayLike, HR: ArrayLike, l2: A
     return _boost.gain(jnp.stack([GL, HL]), jnp.stack([GR, HR]), l2)
 
 
-def _same(*values: Any) -> list[Array]:
-    values = jnp.broadcast_arrays(*[jnp.asarray(v) for v in values])
-    dtype = jnp.result_type(*values, 0.0)
-    return [v.astype(dtype) for v in values]
+def _same(*values: Any) -> tuple[Array, ...]:
+    arrays = jnp.broadcast_arrays(*[jnp.asarray(v) for v in values])
+    dtype = jnp.result_type(*arrays, 0.0)
+    return tuple(a.astype(dtype) for a in arrays)
 
 
 def fit(
@@ -200,6 +202,14 @@ def fit(
     return _check.raise_for(found, y, s) if _check.is_concrete(X) else found
 
 
+def _base(value: Any, k: int, dtype: Any) -> Float[Array, " k"]:
+    flat = np.atleast_1d if _check.is_concrete(value) else jnp.atleast_1d
+    value = _check.array("base_score", flat(value), ndim=1, dtype=dtype)
+    if value.shape not in ((1,), (k,)):
+        raise ValueError(f"base_score must be a number or ({k},): got shape {value.shape}")
+    return jnp.broadcast_to(_check.finite("base_score", value), (k,))
+
+
 def _share(name: str, value: Any, dtype: Any) -> Scalar | None:
     """A share in (0, 1], None if it is 1 for sure."""
     value = _check.above(name, value, 0, dtype=dtype)
@@ -263,10 +273,10 @@ def _fit(
     stray = (y < 0).any() if labels else jnp.isnan(y).any()
     bins = _bins.make(X, s, n_bins=n_bins, weighted=weighted, missing=True)
     b = _boost.constant(loss, y, s, n_outputs) if base is None else base
-    rounds = _boost.run(
-        bins, y, s, b, options, loss=loss, n_estimators=n_estimators, max_depth=max_depth, key=key,
-        validation=validation, patience=patience,
-    )  # fmt: skip
+    run = partial(
+        _boost.run, loss=loss, n_estimators=n_estimators, max_depth=max_depth, patience=patience
+    )
+    rounds = one_at_a_time(run)(bins, y, s, b, options, key, validation)
     tree, value = rounds.tree, rounds.value
     some = slice(None, None, -(-X.shape[0] // SAMPLE))
     again = _scores(b, tree.feature, tree.threshold, tree.missing_left, value, X[some])

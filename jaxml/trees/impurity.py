@@ -1,6 +1,6 @@
 """Impurities of a node: how far its labels or targets are from being all equal.
 
-    gini(p) = 1 - sum_c p_c^2,    entropy(p) = - sum_c p_c log p_c (nats),    p_c >= 0, sum_c p_c = 1
+    gini(p) = 1 - sum_c p_c^2,   entropy(p) = - sum_c p_c log p_c (nats),   p_c >= 0, sum_c p_c = 1
     variance(y) = sum_i q_i (y_i - m)^2,    m = sum_i q_i y_i,    q_i = s_i / sum_j s_j
 
 Each is 0 where all is equal, concave in the distribution, and so never larger in the mean over the

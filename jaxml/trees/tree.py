@@ -27,6 +27,7 @@ from jaxml._numerics import total, weighted_mean, xlogx
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar
 from jaxml.trees import _bins, _criteria, _grow
 from jaxml.trees._histogram import by_node
+from jaxml.trees.impurity import spread
 
 __all__ = ["Params", "apply", "feature_importances", "fit", "predict", "predict_proba"]
 
@@ -204,7 +205,7 @@ def means(
     rest = jnp.where(s > 0, s * (y - first[leaf]), 0.0)
     mean = first + by_node(leaf, rest[:, None], m)[:, 0] / weight
     within = weighted_mean((y - mean[leaf]) ** 2, s)
-    return mean, weighted_mean((y - a) ** 2, s), within
+    return mean, spread(y, s), within
 
 
 def apply(params: Params, X: ArrayLike) -> Int[Array, " n"]:

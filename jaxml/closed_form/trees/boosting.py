@@ -57,8 +57,9 @@ def split_gain(GL: Scalar, HL: Scalar, GR: Scalar, HR: Scalar, l2: Scalar) -> Sc
 def stump(X: Rows, g: Column, h: Column, s: Column, l2: Scalar) -> tuple[Array, ...]:
     """Return (feature, threshold, gain, weights left and right), every threshold tried."""
     left = (X.T[:, None, :] <= X.T[:, :, None]).astype(X.dtype)  # (d, n, n): by X[i, j], row r
-    sums = [(s * side * a).sum(axis=2) for side in (left, 1 - left) for a in (g, h)]
-    gains = jnp.where((1 - left).sum(axis=2) > 0, split_gain(*sums, l2), -jnp.inf)
+    G, H = (jnp.broadcast_to(s * a, left.shape) for a in (g, h))
+    GL, HL, GR, HR = ((side * a).sum(axis=2) for side in (left, 1 - left) for a in (G, H))
+    gains = jnp.where((1 - left).sum(axis=2) > 0, split_gain(GL, HL, GR, HR, l2), -jnp.inf)
     j = jnp.argmax(gains.max(axis=1))
     below = X[jnp.argmax(gains[j]), j]
     left = (X[:, j] <= below).astype(X.dtype)

@@ -38,7 +38,8 @@ def pairs(p: Float[Array, " k"]) -> Scalar:
 
 
 def of(y: Column, s: Float[Array, "... n"], criterion: str, n_classes: int) -> tuple[Array, Array]:
-    """Return the weight W of some rows and their impurity, 0 for no rows; s = 0 leaves a row out."""
+    """Return the weight W of rows and their impurity, 0 for no rows; s = 0 leaves a row out."""
+    y = jnp.broadcast_to(y, s.shape)
     W = s.sum(axis=-1)
     q = s / jnp.where(W > 0, W, 1)[..., None]
     if criterion == "variance":
@@ -54,6 +55,7 @@ def decrease(
     y: Column, s: Column, left: Float[Array, "... n"], criterion: str, n_classes: int
 ) -> Array:
     """Return I - W_L/W I_L - W_R/W I_R, left in {0, 1} telling the side of each row."""
+    s = jnp.broadcast_to(s, left.shape)
     W, whole = of(y, s, criterion, n_classes)
     W_L, part_L = of(y, s * left, criterion, n_classes)
     W_R, part_R = of(y, s * (1 - left), criterion, n_classes)

@@ -11,7 +11,8 @@ __all__ = ["best_split", "depth_2", "splits"]
 def splits(X: Rows, y: Column, s: Column, criterion: str, n_classes: int) -> Float[Array, "d n"]:
     """Return the decrease by each split x_j <= X[i, j], -inf where a side is empty."""
     left = (X.T[:, None, :] <= X.T[:, :, None]).astype(X.dtype)  # (d, n, n): by X[i, j], row r
-    both = ((s * left).sum(axis=2) > 0) & ((s * (1 - left)).sum(axis=2) > 0)
+    weight = jnp.broadcast_to(s, left.shape)
+    both = ((weight * left).sum(axis=2) > 0) & ((weight * (1 - left)).sum(axis=2) > 0)
     return jnp.where(both, impurity.decrease(y, s, left, criterion, n_classes), -jnp.inf)
 
 

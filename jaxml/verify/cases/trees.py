@@ -1,4 +1,4 @@
-"""Trees against brute force: impurities, the splits that lower them most, Newton steps in leaves."""
+"""Trees against brute force: impurities, the splits that lower them most, Newton's steps."""
 
 from functools import partial
 from typing import Any
@@ -44,7 +44,9 @@ def _rows(rng: Generator, n: int, d: int, *, criterion: str) -> tuple[Numbers, .
 def _clear(rng: Generator, n: int, d: int, *, criterion: str) -> tuple[Numbers, ...]:
     while True:  # until the best split is no rounding away from the second
         X, y, s = _rows(rng, n, d, criterion=criterion)
-        gains = np.sort(np.ravel(hand_tree.splits(*map(jnp.asarray, (X, y, s)), criterion, K)))
+        gains = np.sort(
+            np.ravel(hand_tree.splits(jnp.asarray(X), jnp.asarray(y), jnp.asarray(s), criterion, K))
+        )
         if gains[-1] - gains[-2] > 1e-2 * gains[-1]:
             return X, y, s
 
@@ -134,8 +136,9 @@ def _gains(X: Numbers, y: Numbers, s: Numbers) -> Numbers:
     for j in range(X.shape[1]):
         for i in np.argsort(X[:, j])[:-1]:
             left = X[:, j] <= X[i, j]
-            sums = [(s * side * a).sum() for side in (left, ~left) for a in (g, 1 + 0 * g)]
-            found.append(float(hand_boosting.split_gain(*sums, 0.3)))
+            G, H = s * g, s
+            least = [(a[left].sum(), a[~left].sum()) for a in (G, H)]
+            found.append(sum(G**2 / (H + 0.3) for G, H in zip(*least, strict=True)))
     return np.sort(found)
 
 
