@@ -133,8 +133,8 @@ def _fit(
     keys = jax.random.split(key, (B, 2))
     trees, votes = _bagging.run(bins, y, s, keys, least, decrease, n_classes=n_classes, **how)
     beside = (slice(None), *[None] * (votes.all.ndim - 1))  # one number per row beside (n, k)
-    mean = votes.unseen / jnp.maximum(votes.count, 1).astype(X.dtype)[beside]
-    unseen = votes.count > 0
+    mean = votes.unseen / jnp.maximum(votes.others, 1).astype(X.dtype)[beside]
+    unseen = votes.others > 0
     judged = jnp.where(unseen.any(), mean, votes.all / B)
     wrong = (judged - y) ** 2 if n_classes is None else jnp.argmax(judged, axis=1) != y
     counted = jnp.where(unseen | ~unseen.any(), s, 0.0)
