@@ -25,12 +25,13 @@ from benchmarks import (
     nn_recurrent,
     pca,
     svm,
+    trees,
     trees_ensembles,
     tsne,
 )
 
 FAMILIES = (
-    linear, svm, bayes, pca, mixtures, tsne, neighbors, nn_conv, nn_norm, nn_recurrent,
+    linear, svm, bayes, pca, mixtures, tsne, neighbors, trees, nn_conv, nn_norm, nn_recurrent,
     nn_attention, trees_ensembles,
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}

@@ -187,7 +187,9 @@ def run(
         g, h = derivatives(loss, state.z, y)
         part = jnp.where(here, s, 0.0)[:, None]
         g, h = (jnp.where(here[:, None], part * a, 0.0) for a in (g, h))
-        grown, value, moves = jax.lax.map(lambda gh: one_tree(*gh, here, features), (g.T, h.T))
+        grown, value, moves = jax.lax.map(
+            lambda gh: one_tree(gh[0], gh[1], here, features), (g.T, h.T)
+        )
         keep = partial(jax.tree.map, lambda a, b: a.at[state.at].set(b))
         state = state._replace(
             at=state.at + 1,

@@ -308,8 +308,9 @@ def _scores(
     base: Array, feature: Array, threshold: Array, missing_left: Array, value: Array, X: Rows
 ) -> Float[Array, "n k"]:
     def add(z: Array, leaves: tuple) -> tuple[Array, None]:
-        *tree, value = leaves
-        return z + _boost.sum_of_trees(_grow.Tree(*tree, value), value, X), None
+        feature, threshold, missing_left, value = leaves
+        tree = _grow.Tree(feature, threshold, missing_left, gain=value)  # gains are not looked at
+        return z + _boost.sum_of_trees(tree, value, X), None
 
     z = jnp.broadcast_to(base[None, :], (len(X), len(base))).astype(X.dtype)
     return jax.lax.scan(add, z, (feature, threshold, missing_left, value))[0]
