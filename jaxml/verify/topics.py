@@ -71,8 +71,8 @@ TOPICS = {
     "prod ||W||; measured against ReLU and residual stacks",
     "decision-tree": "the splits chosen by Gini, entropy and variance are those of brute force over "
     "all thresholds; leaves are means and shares",
-    "gini": "1 - sum p^2 is the chance that two draws differ; its gradient; the decrease of a split;"
-    " importances sum to 1 and equal a recount over all splits of all trees",
+    "gini": "1 - sum p^2 is the chance that two draws differ; its gradient; the decrease of a "
+    "split; importances sum to 1 and equal a recount over all splits of all trees",
     "boosting": "g and h by autodiff equal the hand forms; -G/(H + l2) is the argmin of the "
     "quadratic; the gain of a split is the difference of least objectives, by brute force",
     "adaboost": "alpha = 1/2 ln((1 - eps)/eps) is the root of dL/dalpha of the exponential loss, "
