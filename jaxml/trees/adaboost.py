@@ -173,7 +173,7 @@ def _mean(F: Array, A: Array) -> Array:
 
 
 def decision_function(params: Params, X: ArrayLike) -> Array:
-    """Return F(x) / sum_m alpha_m, the mean of the votes: a margin in [-1, 1] if x has one class.
+    """Return F(x) / sum_m alpha_m, the mean of the votes: 1 for a class that all trees vote for.
 
     Returns:
       (n,) for labels in {-1, 1}; (n, k) with rows that sum to 0 else. 0 if no tree counts.
@@ -225,11 +225,12 @@ def predict_proba(params: Params, X: ArrayLike) -> Array:
 
 
 def predict(params: Params, X: ArrayLike) -> Int[Array, " n"]:
-    """Return the class of largest F, ties to the lowest; a traced NaN row gives the lowest."""
+    """Return the class of largest F, ties to the lowest; a traced NaN row gives -1."""
     F = _checked(_sum, params, X)
     if F.ndim == 1:
         return jnp.where(F > 0, 1, -1).astype(jnp.int32)
-    return jnp.argmax(jnp.where(jnp.isnan(F), 0.0, F), axis=1).astype(jnp.int32)
+    known = ~jnp.isnan(F).any(axis=1)
+    return jnp.where(known, jnp.argmax(F, axis=1), -1).astype(jnp.int32)
 
 
 def staged_decision_function(params: Params, X: ArrayLike) -> Float[Array, "m ..."]:

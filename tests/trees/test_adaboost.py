@@ -235,7 +235,7 @@ def test_traced_inputs_that_are_wrong_show_in_the_code():
     proba = np.asarray(jax.jit(adaboost.predict_proba)(params, bad))
     assert np.isnan(proba[3]).all()
     assert np.isfinite(np.delete(proba, 3, axis=0)).all()
-    assert int(jax.jit(adaboost.predict)(params, bad)[3]) == 0
+    assert int(jax.jit(adaboost.predict)(params, bad)[3]) == -1
     huge = X.copy() * 1e300
     np.testing.assert_array_equal(
         fit(huge, y, s).params.trees.feature, fit(X, y, s).params.trees.feature
