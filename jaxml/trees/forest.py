@@ -56,7 +56,8 @@ def fit(
     Args:
       X: Features (n, d); integers become the default float.
       y: Labels 0..n_classes-1, or targets if n_classes is None.
-      key: A random key; the same one gives the same forest bit by bit.
+      key: A random key; the same one gives the same forest bit by bit. Rows are drawn by their
+        place, so another order of them is another draw.
       n_estimators: B, static.
       max_depth: Of each tree, static, >= 0.
       max_features: Static; how many features a node looks at: "sqrt" or "log2" of d, rounded down,
