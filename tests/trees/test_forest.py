@@ -345,8 +345,11 @@ def test_given_the_data_trees_are_independent():
 
 def test_louppe_s_table():
     # seven segments of ten digits on a display
-    rows = "1110111 0010010 1011101 1011011 0111010 1101011 1101111 1010010 1111111 1111011".split()
-    X, y = np.array([[float(bit) for bit in row] for row in rows]), np.arange(10)
+    digits = (
+        "1110111", "0010010", "1011101", "1011011", "0111010",
+        "1101011", "1101111", "1010010", "1111111", "1111011",
+    )  # fmt: skip
+    X, y = np.array([[float(bit) for bit in row] for row in digits]), np.arange(10)
     params = forest.fit(
         X, y, key=key(), n_estimators=500, max_depth=7, max_features=1, n_classes=10,
         criterion="entropy", bootstrap=False,
