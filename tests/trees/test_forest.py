@@ -325,6 +325,9 @@ def test_regression_in_float32_and_its_derivatives():
     np.testing.assert_allclose(info.objective, error, rtol=1e-5)
     with pytest.raises(ValueError, match="no probabilities"):
         forest.predict_proba(params, X)
+    constant = grown(np.full(N, 2.3, "float32"))
+    np.testing.assert_array_equal(forest.predict(constant.params, X), np.float32(2.3))
+    assert float(constant.info.objective) == 0
     # at the present splits a prediction is linear in the targets
     slope = jax.grad(lambda y: forest.predict(grown(y).params, X[:1])[0])(jnp.asarray(y))
     np.testing.assert_allclose(slope @ y, total[0], rtol=1e-4, atol=1e-5)
