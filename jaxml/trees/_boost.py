@@ -22,6 +22,7 @@ from jaxml._typing import Array, Column, Float, Int, Key, Rows, Scalar
 from jaxml.trees import _grow
 from jaxml.trees._bins import Bins
 from jaxml.trees._histogram import by_node
+from jaxml.trees._split import Criterion
 
 __all__ = ["Options", "Rounds", "Validation", "constant", "derivatives", "gain", "run", "weight"]
 
@@ -161,7 +162,7 @@ def run(
     """All rounds in one loop, each of k trees; see Rounds."""
     (d, n), k, m = bins.codes.shape, len(base), 2 ** (max_depth + 1) - 1
     rate, l2 = options.learning_rate, options.l2
-    criterion = _grow.Criterion(partial(gain, l2=l2), lambda sums: sums[1])
+    criterion = Criterion(partial(gain, l2=l2), lambda sums: sums[1])
 
     def one_tree(g: Array, h: Array, here: Array, features: Array | None) -> tuple:
         u = jnp.stack([g, h, here.astype(g.dtype)], axis=1)

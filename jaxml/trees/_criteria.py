@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxml._numerics import weighted_mean
 from jaxml._typing import Array, Column, Float, Labels, Scalar
-from jaxml.trees._grow import Criterion
+from jaxml.trees._split import Criterion
 
 __all__ = ["CLASSES", "CRITERIA", "class_statistics", "least_gain", "target_statistics"]
 

@@ -8,7 +8,6 @@ threshold. It stays a leaf if no gain exceeds min_gain or max_depth is reached. 
 that may still be split have slots, at most n/2 of them, so that deep trees cost no more than rows.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,21 +15,12 @@ import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
 from jaxml.trees._bins import Bins
-from jaxml.trees._histogram import histogram, running
 from jaxml.trees._sampling import best_of, best_of_some, random_order
+from jaxml.trees._split import SLOTS, Best, Criterion, of_feature
 
-__all__ = ["Criterion", "Grown", "Tree", "depth", "grow", "leaves"]
+__all__ = ["Grown", "Tree", "depth", "grow", "leaves"]
 
-Sums = Float[Array, "c ..."]
-SLOTS = 32  # searched at a time
 LARGEST = 2**28  # numbers in the histograms of a feature: 1 GB in float32
-
-
-class Criterion(NamedTuple):
-    """What is maximized. Sums have the statistics in front; the last counts the rows, exactly."""
-
-    gain: Callable[[Sums, Sums], Array]  # (L, R) -> gain, for sides that both have rows
-    mass: Callable[[Sums], Array]  # what min_mass bounds from below on both sides
 
 
 class Tree(NamedTuple):
@@ -55,15 +45,6 @@ class _Level(NamedTuple):
     leaf: Int[Array, " n"]  # the node of each row
     slot: Int[Array, " n"]  # its slot, S if the node is final
     node: Int[Array, " S"]  # the node of each slot, m if it is empty
-
-
-class _Best(NamedTuple):
-    """The best split of each slot, by one feature or by all."""
-
-    gain: Float[Array, " S"]
-    code: Int[Array, " S"]  # rows with a code of at most this go left
-    missing_left: Bool[Array, " S"]
-    rows: Float[Array, "S 2"]  # how many go left and right
 
 
 def depth(max_depth: int, n: int) -> int:
@@ -115,8 +96,11 @@ def grow(
         return (level.depth < max_depth) & (level.node < m).any()
 
     def descend(level: _Level) -> _Level:
-        def one(code: Array) -> _Best:
-            return _by_feature(code, level, u, criterion, min_mass, n_bins, missing)
+        def one(code: Array) -> Best:
+            return of_feature(
+                code, level.slot, u, criterion, min_mass, n_slots=n_slots, n_bins=n_bins,
+                used=jnp.sum(level.node < m), missing=missing,
+            )  # fmt: skip
 
         usable = jnp.ones((d, n_slots), bool)
         if features is not None:
@@ -142,82 +126,10 @@ def grow(
     return Grown(end.tree, end.leaf)
 
 
-def _by_feature(
-    code: Int[Array, " n"],
-    level: _Level,
-    u: Float[Array, "n c"],
-    criterion: Criterion,
-    min_mass: Scalar,
-    n_bins: int,
-    missing: bool,
-) -> _Best:
-    """The best split of each slot by one feature, some slots at a time, as far as they are used."""
-    n_slots = len(level.node)
-    # One slot more, for the rows that are in none.
-    H = histogram(code, level.slot, u, n_slots=n_slots + 1, n_bins=n_bins)
-    if n_slots <= SLOTS:
-        return _search(H[:, :n_slots], criterion, min_mass, missing)
-
-    def some(i: Array, best: _Best) -> _Best:
-        part = jax.lax.dynamic_slice_in_dim(H, i * SLOTS, SLOTS, axis=1)
-        found = _search(part, criterion, min_mass, missing)
-        put = jax.lax.dynamic_update_slice_in_dim
-        return jax.tree.map(lambda a, b: put(a, b, i * SLOTS, axis=0), best, found)
-
-    nothing = _Best(
-        jnp.full(n_slots, -jnp.inf, u.dtype),
-        jnp.zeros(n_slots, jnp.int32),
-        jnp.zeros(n_slots, bool),
-        jnp.zeros((n_slots, 2), u.dtype),
-    )
-    used = jnp.sum(level.node < len(level.tree.feature))
-    return jax.lax.fori_loop(0, (used + SLOTS - 1) // SLOTS, some, nothing)
-
-
-def _search(
-    H: Float[Array, "b S c"], criterion: Criterion, min_mass: Scalar, missing: bool
-) -> _Best:
-    """The best split of each slot, from its histogram."""
-    n_bins, n_slots, _ = H.shape
-    left = running(H)
-    total, left = left[-1], left[:-1]
-
-    def best_of(left: Array) -> tuple[Array, Array]:
-        L, R = jnp.moveaxis(left, 2, 0), jnp.moveaxis(total[None] - left, 2, 0)
-        fits = (L[-1] > 0) & (R[-1] > 0)
-        fits = fits & (criterion.mass(L) >= min_mass) & (criterion.mass(R) >= min_mass)
-        gain = jnp.where(fits, criterion.gain(L, R), -jnp.inf)
-        best, bins = jnp.max(gain, axis=0), jnp.arange(n_bins - 1, dtype=jnp.int32)
-        first = jnp.where(gain == best[None], bins[:, None], n_bins - 2)
-        return best, jnp.min(first, axis=0)  # of equals the lowest
-
-    def none_of(left: Array) -> tuple[Array, Array]:
-        return jnp.full(n_slots, -jnp.inf, left.dtype), jnp.zeros(n_slots, jnp.int32)
-
-    def rows(at: Array) -> Array:
-        return jnp.take_along_axis(left[..., -1], at[None], axis=0)[0]
-
-    gain, at = best_of(left)  # rows that miss the feature have the last code: they go right
-    n_all = total[:, -1]
-    if not missing:
-        n_left = rows(at)
-        to_left = jnp.zeros(n_slots, bool)
-    else:
-        lost = H[-1]
-        some = (lost[:, -1] > 0).any()
-        other, there = jax.lax.cond(some, lambda a: best_of(a + lost[None]), none_of, left)
-        to_left = (other > gain) | ((other == gain) & (there < at))
-        gain, at = jnp.maximum(gain, other), jnp.where(to_left, there, at)
-        n_left = rows(at) + jnp.where(to_left, lost[:, -1], 0)
-        # Where no row is missing, later ones go with the majority.
-        to_left = jnp.where(lost[:, -1] > 0, to_left, 2 * n_left >= n_all)
-    return _Best(gain, at, to_left, jnp.stack([n_left, n_all - n_left], axis=-1))
-
-
 def _divide(
     level: _Level,
     feature: Int[Array, " S"],
-    best: _Best,
+    best: Best,
     bins: Bins,
     min_gain: Scalar,
     missing: bool,

@@ -9,16 +9,14 @@ Reference: Breiman (2001), Random forests, section 4.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Int, Key
+from jaxml.trees._split import Best
 
 __all__ = ["best_of", "best_of_some", "random_order"]
-
-Best = TypeVar("Best", bound=Any)  # a tuple of arrays with an entry per slot; gain is one of them
 
 
 def random_order(node: Int[Array, " S"], usable: Bool[Array, "d S"], key: Key) -> Int[Array, "d S"]:

@@ -26,7 +26,7 @@ from jaxml import _check, losses
 from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify, input_flags
 from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Int, Key, Real, Rows, Scalar
-from jaxml.trees import _bins, _boost, _grow
+from jaxml.trees import _bins, _boost, _grow, _inputs
 from jaxml.trees._histogram import by_node
 from jaxml.trees.tree import bin_count, classes
 
@@ -36,8 +36,6 @@ __all__ = [
 ]  # fmt: skip
 
 SAMPLE = 256  # rows whose scores are worked out twice
-LABELS = {losses.logistic: (0, 1), losses.exponential: (-1, 1), losses.squared_hinge: (-1, 1)}
-LABELS[losses.hinge] = (-1, 1)
 
 
 class Params(NamedTuple):
@@ -155,15 +153,15 @@ def fit(
     n_estimators = _check.integer("n_estimators", n_estimators, 1)
     if n_classes is not None or loss is losses.softmax_cross_entropy:
         n_classes = classes(y, n_classes)
-    y = _targets("y", y, n, loss, n_classes, dtype)
+    y = _inputs.targets("y", y, n, loss, n_classes, dtype)
     s = _check.weights(sample_weight, X)
     options = _boost.Options(
         learning_rate=_check.above("learning_rate", learning_rate, 0, dtype=dtype),
         l2=_check.at_least("l2", l2, 0, dtype=dtype),
         min_split_gain=_check.at_least("min_split_gain", min_split_gain, 0, dtype=dtype),
         min_child_weight=_check.at_least("min_child_weight", min_child_weight, 0, dtype=dtype),
-        subsample=_share("subsample", subsample, dtype),
-        colsample=_share("colsample", colsample, dtype),
+        subsample=_inputs.share("subsample", subsample, dtype),
+        colsample=_inputs.share("colsample", colsample, dtype),
     )
     if key is None and (options.subsample is not None or options.colsample is not None):
         raise ValueError("key is required where subsample or colsample is below 1: got None")
@@ -185,8 +183,8 @@ def fit(
         raise ValueError("X_val and y_val are given together, and patience only with them")
     if X_val is not None:
         X_val = _check.rows(X_val, d=X.shape[1]).astype(dtype)
-        y_val = _targets("y_val", y_val, X_val.shape[0], loss, n_classes, dtype)
-        validation = _boost.Validation(_known("X_val", X_val), y_val)
+        y_val = _inputs.targets("y_val", y_val, X_val.shape[0], loss, n_classes, dtype)
+        validation = _boost.Validation(_inputs.known("X_val", X_val), y_val)
     found = _fit(
         X, y, s, options, base_score, key, validation,
         loss=loss,
@@ -198,51 +196,8 @@ def fit(
         weighted=sample_weight is not None,
     )  # fmt: skip
     if _check.is_concrete(found.info.code, X) and int(np.max(found.info.code)) >= Code.BAD_LABELS:
-        _known("X", X)
+        _inputs.known("X", X)
     return _check.raise_for(found, y, s) if _check.is_concrete(X) else found
-
-
-def _base(value: Any, k: int, dtype: Any) -> Float[Array, " k"]:
-    flat = np.atleast_1d if _check.is_concrete(value) else jnp.atleast_1d
-    value = _check.array("base_score", flat(value), ndim=1, dtype=dtype)
-    if value.shape not in ((1,), (k,)):
-        raise ValueError(f"base_score must be a number or ({k},): got shape {value.shape}")
-    return jnp.broadcast_to(_check.finite("base_score", value), (k,))
-
-
-def _share(name: str, value: Any, dtype: Any) -> Scalar | None:
-    """A share in (0, 1], None if it is 1 for sure."""
-    value = _check.above(name, value, 0, dtype=dtype)
-    if _check.is_concrete(value):
-        if float(value) > 1:
-            raise ValueError(f"{name} must be in (0, 1]: got {float(value)}")
-        if float(value) == 1:
-            return None
-    return value
-
-
-def _targets(name: str, y: Any, n: int, loss: Any, n_classes: int | None, dtype: Any) -> Array:
-    """Labels of several classes, or numbers; NaN where a traced label is none of its loss."""
-    if n_classes is not None:
-        return _check.labels(y, n, n_classes=n_classes)
-    y = _check.finite(name, _check.array(name, y, ndim=1, dtype=dtype))
-    if y.shape != (n,):
-        raise ValueError(f"{name} needs one entry per row of X: expected {n}, got {y.shape[0]}")
-    if loss in LABELS:
-        a, b = LABELS[loss]
-        right = (y == a) | (y == b)
-        if _check.is_concrete(y) and not np.asarray(right).all():
-            wrong = np.asarray(y)[~np.asarray(right)][0]
-            raise ValueError(f"{name} must hold the labels {a} and {b}: got {wrong:g}")
-        y = jnp.where(right, y, jnp.nan)
-    return y
-
-
-def _known(name: str, X: Rows) -> Rows:
-    """Return X after raising for inf in it when it is concrete; NaN is a missing value."""
-    if _check.is_concrete(X) and np.isinf(np.asarray(X)).any():
-        raise ValueError(f"{name} contains inf; NaN stands for a missing value")
-    return X
 
 
 @partial(
@@ -291,7 +246,7 @@ def _fit(
     )  # fmt: skip
     known = jnp.where(jnp.isnan(X), 0.0, X)
     flags = input_flags(known, s, s, jnp.max(known) - jnp.min(known))
-    code = Code.BAD_LABELS if labels or loss in LABELS else Code.NONFINITE_INPUT
+    code = Code.BAD_LABELS if labels or loss in _inputs.LABELS else Code.NONFINITE_INPUT
     return certify(
         params,
         objective=_boost.mean_loss(loss, rounds.best, y, s),
@@ -323,7 +278,7 @@ def decision_function(params: Params, X: ArrayLike) -> Array:
       ValueError: X has another number of columns, or a concrete X holds inf. A traced row with inf
         gets NaN.
     """
-    X = _known("X", _check.rows(X, d=len(params.gain)))
+    X = _inputs.known("X", _check.rows(X, d=len(params.gain)))
     z = _scores(*params[:5], X)
     z = jnp.where(jnp.isinf(X).any(axis=1)[:, None], jnp.nan, z)
     return z[:, 0] if len(params.base) == 1 else z
@@ -354,9 +309,9 @@ def predict(params: Params, X: ArrayLike) -> Array:
         z = z if z.ndim == 2 else z[:, None]
         known = ~jnp.isnan(z).any(axis=1)
         return jnp.where(known, jnp.argmax(z, axis=1), -1).astype(jnp.int32)
-    if loss not in LABELS:
+    if loss not in _inputs.LABELS:
         return z
-    low, high = LABELS[loss]
+    low, high = _inputs.LABELS[loss]
     return jnp.where(jnp.isnan(z), low - 1 if low == 0 else 0, jnp.where(z > 0, high, low)).astype(
         jnp.int32
     )
