@@ -72,7 +72,12 @@ TOPICS = {
     "decision-tree": "the splits chosen by Gini, entropy and variance are those of brute force "
     "over all thresholds; leaves are means and shares",
     "gini": "1 - sum p^2 is the chance that two draws differ; its gradient; the decrease of a "
-    "split",
+    "split; importances sum to 1 and equal a recount over all splits of all trees",
     "boosting": "g and h by autodiff equal the hand forms; -G/(H + l2) is the argmin of the "
     "quadratic; the gain of a split is the difference of least objectives, by brute force",
+    "adaboost": "alpha = 1/2 ln((1 - eps)/eps) is the root of dL/dalpha of the exponential loss, "
+    "for K classes too; after the update the tree's weighted error is 1/2; the loss is prod 2 "
+    "sqrt(eps (1 - eps)) and bounds the training error",
+    "bagging": "the mean of B trees has variance rho v + (1 - rho) v/B: of forests without a split "
+    "within a stated standard error",
 }
