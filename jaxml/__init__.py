@@ -10,7 +10,7 @@
     nn                  initializers activations dense dropout norm conv pool residual lstm
                         attention positional transformer
     model_selection     splits as weights, cross-validation in one compiled call
-    analysis            convexity gradient_flow
+    analysis            convexity bias_variance gradient_flow
     datasets            small real data sets and a text, shipped with the package
     training            networks trained by a configuration: log, checkpoints, resumption
 

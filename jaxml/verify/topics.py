@@ -24,6 +24,8 @@ TOPICS = {
     "adam": "bias correction; the trajectory written out",
     "sgd": "mini-batch gradients are unbiased; their variance falls as 1/B, with the finite-"
     "population correction",
+    "bias-variance": "the mean squared error is bias^2 + variance exactly, and with the noise "
+    "within a standard error; both as the design implies for a mean, ridge and nearest neighbors",
     "class-weight": "weights n/(K n_c) equal replicated rows; the gradient is the weighted sum",
     "kfold": "folds partition the rows; weights as masks equal refits on subsets",
     "pca": "u'Su is stationary exactly at eigenvectors; explained variances are eigenvalues; the "
