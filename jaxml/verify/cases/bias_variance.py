@@ -46,7 +46,7 @@ FITS: dict[str, tuple[Callable, Callable, Callable]] = {
     "mean": (lambda X, y: y.mean(), lambda mean, Z: jnp.broadcast_to(mean, Z.shape[:1]),
              hand.mean_smoother),
     "ridge": (partial(ridge.fit, l2=L2), ridge.predict, partial(hand.ridge_smoother, l2=L2)),
-    "knn": (lambda X, y: (X, y), lambda data, Z: knn.predict(*data, Z, k=K),
+    "knn": (lambda X, y: (X, y), lambda data, Z: knn.predict(data[0], data[1], Z, k=K),
             partial(hand.knn_smoother, k=K)),
 }  # fmt: skip
 

@@ -1,0 +1,226 @@
+"""Signals and gradients through many layers, and what keeps them alive."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxml.analysis.gradient_flow import gradient_norms
+from jaxml.closed_form.nn.norm import batch_norm as norm_by_hand
+from jaxml.nn import activations, dropout, initializers
+from jaxml.nn.norm import batch_norm
+from jaxml.verify.page.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, Axes, label, log
+from jaxml.verify.page.figures.figure import Figure, quick
+
+__all__ = ["FIGURES"]
+
+WIDTH, DEPTH, DEEP = 100, 30, 16
+
+
+def _xavier(left: Axes, right: Axes) -> str:
+    """Mean squares up and down 30 layers, for three sizes of weights."""
+
+    def flow(x: jax.Array, g: jax.Array, scale: jax.Array, relu: jax.Array) -> tuple:
+        def up(y: jax.Array, key: jax.Array) -> tuple:
+            W = scale * jax.random.normal(key, (WIDTH, WIDTH), y.dtype)
+            z = y @ W
+            gate = jnp.where(relu, (z > 0).astype(z.dtype), 1.0)
+            y = z * gate
+            return y, (jnp.mean(y**2), W, gate)
+
+        _, (signal, W, gate) = jax.lax.scan(up, x, jax.random.split(jax.random.key(0), DEPTH))
+
+        def down(g: jax.Array, layer: tuple) -> tuple:
+            W, gate = layer
+            g = (g * gate) @ W.T
+            return g, jnp.mean(g**2)
+
+        _, gradient = jax.lax.scan(down, g, (W, gate), reverse=True)
+        return signal, gradient
+
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, 64, WIDTH))
+    he = float(jnp.std(initializers.he_normal((WIDTH, WIDTH), key=jax.random.key(1))))
+    xavier = float(jnp.std(initializers.xavier_normal((WIDTH, WIDTH), key=jax.random.key(1))))
+    rows = (
+        ("He, with ReLU", he, True, GREEN, "-"), ("Xavier, linear", xavier, False, BLUE, "--"),
+        ("Xavier, with ReLU", xavier, True, ORANGE, "-"), ("sd 0.2, linear", 0.2, False, RED, ":"),
+    )  # fmt: skip
+    signals, gradients = quick(jax.vmap(flow, (None, None, 0, 0)))(
+        x, g, np.array([r[1] for r in rows]), np.array([r[2] for r in rows])
+    )
+    for (name, _, _, color, dash), up, down in zip(rows, signals, gradients, strict=True):
+        left.plot(np.arange(1, DEPTH + 1), up, dash, color=color, label=name)
+        right.plot(np.arange(DEPTH), down, dash, color=color)
+    for ax, title in ((left, "Mean square of the signal"), (right, "Mean square of the gradient")):
+        log(ax, "y")
+        ax.set_ylim(1e-10, 1e20)
+        label(ax, title, "layer", legend="upper left" if ax is left else "")
+    return (
+        f"After 30 layers of 100: He with ReLU {signals[0][-1]:.2g}, Xavier without {signals[1][-1]:.2g}, "
+        f"Xavier with ReLU {signals[2][-1]:.1e} (1/2 per layer), standard deviation 0.2 "
+        f"{signals[3][-1]:.1e} (4 per layer)."
+    )
+
+
+def _stack(kind: str, depth: int, d: int) -> tuple[list, list]:
+    def layer(W: jax.Array, h: jax.Array) -> jax.Array:
+        z = h @ W
+        if kind == "relu":
+            return activations.relu(z)
+        s = activations.sigmoid(z)
+        return h + s if kind == "residual" else s
+
+    init = initializers.he_normal if kind == "relu" else initializers.xavier_normal
+    keys = jax.random.split(jax.random.key(3), depth)
+    return [layer] * depth, [init((d, d), key=k, dtype=jnp.float64) for k in keys]
+
+
+@cache
+def _norms(kind: str, depth: int, d: int = 32) -> tuple[np.ndarray, float]:
+    layers, params = _stack(kind, depth, d)
+    x = jax.random.normal(jax.random.key(4), (16, d), jnp.float64)
+    flow = quick(lambda W, x: gradient_norms(layers, list(W), x, loss=_half_square))(params, x)
+    bound = sum(np.log(np.linalg.norm(np.asarray(W), 2) / 4) for W in params)
+    return flow.inputs - flow.inputs[-1], float(bound)
+
+
+def _half_square(h: jax.Array) -> jax.Array:
+    return jnp.sum(h**2) / 2
+
+
+def _vanishing_gradient(left: Axes, right: Axes) -> str:
+    z = np.linspace(-8, 8, 161)
+    for f, color, name in (
+        (activations.sigmoid, RED, "sigmoid"), (activations.tanh, ORANGE, "tanh"),
+        (activations.relu, BLUE, "ReLU"),
+    ):  # fmt: skip
+        left.plot(z, np.asarray(jax.vmap(jax.grad(f))(jnp.asarray(z))), color=color, label=name)
+    left.axhline(0.25, color=GREY, linewidth=0.8, linestyle="--")
+    label(left, "Slopes; sigmoid's is at most 1/4", "z", legend="upper left")
+    depth, ends = DEEP, {}
+    for kind, color in (("sigmoid", RED), ("relu", BLUE), ("residual", GREEN)):
+        norms, bound = _norms(kind, depth)
+        ends[kind] = np.exp(norms[0])
+        right.plot(np.arange(depth + 1), np.exp(norms), ".-", color=color, label=kind)
+        if kind == "sigmoid":
+            right.plot(0, np.exp(bound), "v", color=INK, label="bound of sigmoid")
+    log(right, "y")
+    label(right, "Gradient on its way down", "layer", "norm, 1 at the output",
+          legend="center right")  # fmt: skip
+    return (
+        f"Through 16 sigmoid layers the gradient falls to {ends['sigmoid']:.0e}, through ReLU layers to "
+        f"{ends['relu']:.2g}; with skips it is {ends['residual']:.2g}."
+    )
+
+
+def _resnet(left: Axes, right: Axes) -> str:
+    # Above its layer l a stack of 16 is a stack of 16 - l, and its norms are those of all depths.
+    found = {kind: np.exp(_norms(kind, DEEP)[0])[::-1] for kind in ("sigmoid", "residual")}
+    left.plot(found["sigmoid"], "o-", color=RED, label="H = F(x)")
+    left.plot(found["residual"], "s-", color=GREEN, label="H = F(x) + x")
+    log(left, "y")
+    label(left, "Gradient at the input, 1 at the output", "layers", legend="center left")
+    rng = np.random.default_rng(1)
+    W = 0.5 * rng.standard_normal((2, 12, 12)) / np.sqrt(12)
+
+    def branch(x: jax.Array) -> jax.Array:
+        return jnp.asarray(W[1]) @ activations.relu(jnp.asarray(W[0]) @ x)
+
+    x = jnp.asarray(rng.standard_normal(12))
+    F = np.asarray(jax.jacobian(branch)(x))
+    whole = np.asarray(jax.jacobian(lambda x: branch(x) + x)(x))
+    image = right.imshow(whole, vmin=-1.2, vmax=1.2)
+    right.figure.colorbar(image, shrink=0.85)
+    right.grid(visible=False)
+    label(right, "dH/dx = dF/dx + I", "input", "output")
+    return (
+        f"Of 16 layers the plain stack hands down {found['sigmoid'][-1]:.0e} of the gradient, the one "
+        f"with skips {found['residual'][-1]:.2g}. The Jacobian of a block is that of its branch plus "
+        f"I: they differ by {np.abs(whole - F - np.eye(12)).max():.0e}."
+    )
+
+
+def _batch_norm(left: Axes, right: Axes) -> str:
+    rng = np.random.default_rng(2)
+    n = 16
+    x = np.sort(rng.standard_normal(n))[:, None] * 2 + 3
+    g = (0.5 * x + 1.0 + 0.6 * rng.standard_normal((n, 1)))
+    params, state = batch_norm.init(1, dtype=jnp.float64)
+
+    def computed(x: jax.Array, g: jax.Array) -> tuple:
+        y, pull = jax.vjp(lambda x: batch_norm.apply(params, state, x, training=True)[0], x)
+        wrong = norm_by_hand.backward_with_frozen_moments(params, x, g, eps=1e-5)
+        return y, pull(g)[0], wrong, norm_by_hand.dropped(x, g, eps=1e-5)
+
+    y, true, wrong, dropped = quick(computed)(x, g)
+    at = np.arange(n)
+    left.plot(at, x[:, 0], "o", color=GREY, label="x")
+    left.plot(at, y[:, 0], "s", color=BLUE, label="normalized")
+    left.axhline(0, color=GREY, linewidth=0.7)
+    label(left, "A batch of 16 numbers", "row", legend="upper left")
+    right.bar(at - 0.2, wrong[:, 0], 0.4, color=RED, label="moments taken for constants")
+    right.bar(at + 0.2, true[:, 0], 0.4, color=BLUE, label="all three paths")
+    label(right, "dL/dx", "row", legend="upper left")
+    right.set_ylim(top=1.35 * wrong.max())
+    return (
+        f"The paths through mean and variance take away {float(dropped[0]):.0%} of what the direct "
+        f"path brings (norm of the difference over that of the wrong gradient). The true gradient "
+        f"sums to {abs(true.sum()):.0e}: shifting the batch changes nothing."
+    )
+
+
+def _dropout(left: Axes, right: Axes) -> str:
+    rates = np.array([0.125, 0.25, 0.5, 0.75])
+    x = jnp.ones((20000,))
+    mean, variance = [], []
+    for i, rate in enumerate(rates):
+        y = np.asarray(dropout.apply(x, rate=float(rate), key=jax.random.key(i)), np.float64)
+        mean.append(y.mean())
+        variance.append(y.var())
+    grid = np.linspace(0, 0.8, 81)
+    left.plot(grid, grid / (1 - grid), color=BLUE, label="p / (1 − p)")
+    left.plot(rates, variance, "o", color=ORANGE, label="variance of 20 000 ones")
+    left.plot(rates, mean, "s", color=GREEN, label="their mean")
+    left.axhline(1.0, color=GREY, linewidth=0.7)
+    label(left, "Inverted dropout keeps the mean", "rate p", legend="upper left")
+    n = np.unique(np.geomspace(10, 20000, 60).astype(int))
+    y = np.asarray(dropout.apply(x, rate=0.5, key=jax.random.key(9)), np.float64)
+    running = np.cumsum(y)[n - 1] / n
+    right.fill_between(n, 1 - 2 / np.sqrt(n), 1 + 2 / np.sqrt(n), color=BLUE, alpha=0.15,
+                       label="two standard errors", linewidth=0)  # fmt: skip
+    right.plot(n, running, color=PURPLE, label="running mean")
+    log(right, "x")
+    right.set_ylim(0.4, 1.8)
+    label(right, "p = 1/2", "entries", legend="upper right")
+    worst = max(abs(v - p / (1 - p)) for v, p in zip(variance, rates, strict=True))
+    return (
+        f"What survives is divided by 1 − p. Largest gap between measured and stated variance: "
+        f"{worst:.3f}."
+    )
+
+
+FIGURES = {
+    "xavier": Figure(_xavier, (
+        "Mean square of the signal over thirty layers: level for He with ReLU and Xavier without, "
+        "falling or exploding otherwise",
+        "Mean square of the gradient from the output down: the same four behaviors",
+    )),
+    "vanishing-gradient": Figure(_vanishing_gradient, (
+        "Slopes of sigmoid, tanh and ReLU; sigmoid's peaks at one quarter",
+        "Norm of the gradient over layers: collapsing for sigmoid, level for ReLU and residual",
+    )),
+    "resnet": Figure(_resnet, (
+        "Gradient at the input against depth: falling by orders of magnitude without skips",
+        "Jacobian of a residual block as colors: a diagonal of ones over small entries",
+    )),
+    "batch-norm": Figure(_batch_norm, (
+        "Sixteen numbers before and after normalization to mean 0 and variance 1",
+        "Bars of the gradient: large and all positive with frozen moments, small with all paths",
+    )),
+    "dropout": Figure(_dropout, (
+        "Variance against rate on the curve p/(1-p); the mean stays at 1",
+        "Running mean converging to 1 within a funnel of two standard errors",
+    )),
+}  # fmt: skip

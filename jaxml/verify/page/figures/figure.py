@@ -1,0 +1,27 @@
+"""What a figure is: a function that draws panels and says in one sentence what is seen."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+__all__ = ["Figure", "quick"]
+
+
+class Figure(NamedTuple):
+    """A figure of a topic."""
+
+    draw: Callable[..., str]  # (*panels) -> caption, with the numbers measured as it was drawn
+    alts: tuple[str, ...]  # one per panel: what it shows, in words
+    height: float = 2.9  # of a panel, in inches
+
+
+def quick(f: Callable[..., Any]) -> Callable[..., Any]:
+    """F compiled as a whole and without the optimizer, returning NumPy arrays.
+
+    What a figure computes runs once on small data: compiling is what it costs.
+    """
+    cheap = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    compiled = jax.jit(f, compiler_options=cheap)
+    return lambda *args: jax.tree.map(np.asarray, compiled(*args))
