@@ -23,7 +23,9 @@ def _mesh(low: float, high: float, count: int = 60) -> tuple[np.ndarray, np.ndar
 
 def _svm(left: Axes, right: Axes) -> str:
     rng = np.random.default_rng(4)
-    X = np.concatenate([rng.normal((-1.3, -0.8), 0.8, (30, 2)), rng.normal((1.3, 0.8), 0.8, (30, 2))])
+    X = np.concatenate(
+        [rng.normal((-1.3, -0.8), 0.8, (30, 2)), rng.normal((1.3, 0.8), 0.8, (30, 2))]
+    )
     y = np.repeat([-1.0, 1.0], 30)
     a, b, grid = _mesh(-4, 4)
     C = np.array([0.05, 10.0])
@@ -70,7 +72,9 @@ def _kernel_trick(left: Axes, right: Axes) -> str:
         return dual.decision_function(params, grid), kernels.gram(kernel, X), F @ F.T, eigen
 
     score, K, product, eigen = quick(compute)(X)
-    left.contourf(a, b, score.reshape(a.shape), levels=[-99, 0, 99], colors=[BLUE, ORANGE], alpha=0.12)
+    left.contourf(
+        a, b, score.reshape(a.shape), levels=[-99, 0, 99], colors=[BLUE, ORANGE], alpha=0.12
+    )
     left.contour(a, b, score.reshape(a.shape), levels=[0], colors=INK, linewidths=1.2)
     left.plot(*X[y < 0].T, "o", color=BLUE, markersize=3.5)
     left.plot(*X[y > 0].T, "^", color=ORANGE, markersize=3.5)

@@ -146,7 +146,7 @@ def _batch_norm(left: Axes, right: Axes) -> str:
     rng = np.random.default_rng(2)
     n = 16
     x = np.sort(rng.standard_normal(n))[:, None] * 2 + 3
-    g = (0.5 * x + 1.0 + 0.6 * rng.standard_normal((n, 1)))
+    g = 0.5 * x + 1.0 + 0.6 * rng.standard_normal((n, 1))
     params, state = batch_norm.init(1, dtype=jnp.float64)
 
     def computed(x: jax.Array, g: jax.Array) -> tuple:

@@ -32,7 +32,9 @@ def _pca(left: Axes, middle: Axes, right: Axes) -> str:
 
     plane, digits = quick(fits)(X, D)
     left.plot(*X.T, ".", color=GREY, markersize=3)
-    for v, size, color in zip(plane.components, plane.explained_variance, (BLUE, ORANGE), strict=True):
+    for v, size, color in zip(
+        plane.components, plane.explained_variance, (BLUE, ORANGE), strict=True
+    ):
         ends = plane.mean[:, None] + np.outer(v, [-2, 2]) * np.sqrt(size)
         left.plot(*ends, color=color, linewidth=2.2)
     left.set_aspect("equal", adjustable="datalim")
@@ -45,7 +47,9 @@ def _pca(left: Axes, middle: Axes, right: Axes) -> str:
     for v, color in zip(plane.components, (BLUE, ORANGE), strict=True):
         at = np.degrees(np.arctan2(v[1], v[0])) % 180
         middle.plot(at, v @ S @ v, "o", color=color, markersize=6)
-        slopes.append(np.linalg.norm(pca_by_hand.riemannian_gradient(jnp.asarray(v), jnp.asarray(S))))
+        slopes.append(
+            np.linalg.norm(pca_by_hand.riemannian_gradient(jnp.asarray(v), jnp.asarray(S)))
+        )
     label(middle, "Variance along a direction", "angle / degrees", "u'Su")
     kept = np.arange(1, 41)
     error = []
@@ -93,7 +97,9 @@ def _kmeans(left: Axes, middle: Axes, right: Axes) -> str:
         for _ in range(9):
             path.append(float(kmeans_by_hand.inertia(params, X, sample_weight=ones)))
             params = kmeans_by_hand.means(params, jnp.asarray(X), sample_weight=jnp.asarray(ones))
-        right.plot(path, "o-", color=color, label="from one row of each" if ax is left else "unlucky")
+        right.plot(
+            path, "o-", color=color, label="from one row of each" if ax is left else "unlucky"
+        )
     right.set_ylim(0)
     label(right, "J never increases", "step", legend="upper right")
     return (

@@ -22,7 +22,9 @@ def _digit() -> np.ndarray:
 def _conv1x1(left: Axes, middle: Axes, right: Axes) -> str:
     x = jnp.asarray(_digit())[None, :, :, None]
     smooth = np.outer([1.0, 2.0, 1.0], [1.0, 0.0, -1.0]) / 4
-    edges = conv.Params(jnp.asarray(np.stack([smooth, smooth.T], axis=-1)[:, :, None]), jnp.zeros(2))
+    edges = conv.Params(
+        jnp.asarray(np.stack([smooth, smooth.T], axis=-1)[:, :, None]), jnp.zeros(2)
+    )
     mix = conv.Params(jnp.asarray([[[[0.8, -0.6], [0.6, 0.8]]]]), jnp.zeros(2))  # a rotation
 
     def compute(x: jax.Array) -> tuple:
@@ -92,7 +94,12 @@ def _lstm(left: Axes, right: Axes) -> str:
 
     gates, reach = quick(jax.vmap(run, (0, None)))(biases, x)
     left.bar(range(steps), x[:, 0, 0] / 2, color=GREY, alpha=0.4, label="input / 2")
-    for name, color, dash in (("i", BLUE, "-"), ("f", GREEN, "-"), ("o", PURPLE, "--"), ("g", ORANGE, ":")):
+    for name, color, dash in (
+        ("i", BLUE, "-"),
+        ("f", GREEN, "-"),
+        ("o", PURPLE, "--"),
+        ("g", ORANGE, ":"),
+    ):
         left.plot(getattr(gates, name)[1, :, 0, 0], dash, color=color, label=name, linewidth=1.3)
     left.set_ylim(-1.15, 1.75)
     left.legend(loc="upper right", ncols=5, columnspacing=0.8)

@@ -103,7 +103,9 @@ def _kfold(left: Axes, middle: Axes, right: Axes) -> str:
     )
 
 
-def _error(params: ridge.Params, X: jax.Array, y: jax.Array, *, sample_weight: jax.Array) -> jax.Array:
+def _error(
+    params: ridge.Params, X: jax.Array, y: jax.Array, *, sample_weight: jax.Array
+) -> jax.Array:
     return ridge.loss(params, X, y, l2=0.0, sample_weight=sample_weight)
 
 

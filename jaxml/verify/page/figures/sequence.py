@@ -8,7 +8,18 @@ from jaxml.closed_form.nn import attention as by_hand
 from jaxml.nn import positional
 from jaxml.nn.attention import scaled_dot_product
 from jaxml.nn.transformer import block
-from jaxml.verify.page.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Axes, label, log, picture
+from jaxml.verify.page.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    Axes,
+    label,
+    log,
+    picture,
+)
 from jaxml.verify.page.figures.figure import Figure, quick
 
 __all__ = ["FIGURES"]
@@ -57,13 +68,17 @@ def _attention(left: Axes, middle: Axes, right: Axes) -> str:
 def _positional_encoding(left: Axes, right: Axes) -> str:
     d, length = 64, 96
     P = np.asarray(positional.sinusoidal(length, d, dtype=jnp.float64))
-    image = left.imshow(P.T, aspect="auto", vmin=-1, vmax=1, origin="lower", interpolation="nearest")
+    image = left.imshow(
+        P.T, aspect="auto", vmin=-1, vmax=1, origin="lower", interpolation="nearest"
+    )
     left.grid(visible=False)
     left.figure.colorbar(image, shrink=0.85)
     label(left, "PE, 64 channels", "position", "channel")
     k = np.arange(48)
     for pos, color, mark in ((0, BLUE, "-"), (16, ORANGE, "--"), (48, GREEN, ":")):
-        right.plot(k, P[pos : pos + 48] @ P[pos], mark, color=color, label=f"pos = {pos}", linewidth=2)
+        right.plot(
+            k, P[pos : pos + 48] @ P[pos], mark, color=color, label=f"pos = {pos}", linewidth=2
+        )
     label(right, "PE(pos)'PE(pos + k): one curve", "shift k", legend="upper right")
     R = np.asarray(positional.shift_matrix(7.0, d, dtype=jnp.float64))
     gap = np.abs(P[:-7] @ R.T - P[7:]).max()
@@ -77,39 +92,21 @@ def _positional_encoding(left: Axes, right: Axes) -> str:
 
 def _transformer(left: Axes, right: Axes) -> str:
     depth, d, t = 12, 16, 10
-    keys = jax.random.split(jax.random.key(0), depth)
-    params = jax.vmap(lambda k: block.init(key=k, d_model=d, n_heads=2, d_hidden=32,
-                                           dtype=jnp.float64))(keys)  # fmt: skip
-    x = jax.random.normal(jax.random.key(1), (1, t, d), jnp.float64)
-    target = jax.random.normal(jax.random.key(2), (1, t, d), jnp.float64)
+    make = quick(lambda key: block.init(key=key, d_model=d, n_heads=2, d_hidden=32, dtype=float))
+    params = [make(key) for key in jax.random.split(jax.random.key(0), depth)]
+    x, target = np.random.default_rng(1).standard_normal((2, 1, t, d))
+    found = {norm: _norms_of_blocks(norm, params, x, target) for norm in ("pre", "post")}
 
-    def compute(params: block.Params, x: jax.Array) -> tuple:
-        found = {}
-        for norm in ("pre", "post"):
+    def moved(x: jax.Array, at: jax.Array) -> jax.Array:  # every output, as input `at` moves
+        ones = jnp.zeros_like(x).at[0, at].set(1.0)
+        out = jax.jvp(lambda x: block.apply(params[0], x, causal=True), (x,), (ones,))[1]
+        return jnp.linalg.norm(out[0], axis=1)
 
-            def through(params: block.Params, norm: str = norm) -> jax.Array:
-                def layer(h: jax.Array, p: block.Params) -> tuple:
-                    return block.apply(p, h, causal=True, norm=norm), None
-
-                h, _ = jax.lax.scan(layer, x, params)
-                return jnp.mean(h * target)
-
-            g = jax.grad(through)(params)
-            found[norm] = jnp.sqrt(sum(
-                jnp.sum(leaf**2, axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(g)
-            ))  # fmt: skip
-        first = jax.tree.map(lambda leaf: leaf[0], params)
-
-        def moved(at: jax.Array) -> jax.Array:  # every output, as input `at` moves along ones
-            ones = jnp.zeros_like(x).at[0, at].set(1.0)
-            out = jax.jvp(lambda x: block.apply(first, x, causal=True), (x,), (ones,))[1]
-            return jnp.linalg.norm(out[0], axis=1)
-
-        return found, jax.vmap(moved, out_axes=1)(jnp.arange(t))
-
-    found, reach = quick(compute)(params, x)
+    reach = quick(jax.vmap(moved, (None, 0), 1))(x, np.arange(t))
     for norm, color, mark in (("pre", BLUE, "o"), ("post", ORANGE, "s")):
-        left.plot(np.arange(1, depth + 1), found[norm], mark + "-", color=color, label=f"{norm}-norm")
+        left.plot(
+            np.arange(1, depth + 1), found[norm], mark + "-", color=color, label=f"{norm}-norm"
+        )
     log(left, "y")
     label(left, "Gradient for the parameters", "block", "norm", legend="lower left")
     picture(right, np.log10(np.where(reach > 0, reach, np.nan)), title="log₁₀ of ∂out/∂in, causal",
@@ -122,6 +119,26 @@ def _transformer(left: Axes, right: Axes) -> str:
         f"{found['post'][0] / found['post'][-1]:.1f} with post-norm. No output sees a later position: "
         f"the largest derivative above the diagonal is {ahead:g}."
     )
+
+
+def _norms_of_blocks(norm: str, params: list, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Norm of the gradient of mean(h_L target) for the parameters of every block."""
+
+    def apply(p: block.Params, h: jax.Array) -> jax.Array:
+        return block.apply(p, h, causal=True, norm=norm)
+
+    def back(p: block.Params, h: jax.Array, g: jax.Array) -> tuple:
+        return jax.vjp(apply, p, h)[1](g)
+
+    forward, backward = quick(apply), quick(back)
+    inputs = [x]
+    for p in params:
+        inputs.append(forward(p, inputs[-1]))
+    g, sizes = target / target.size, []
+    for p, h in zip(params[::-1], inputs[-2::-1], strict=True):
+        dp, g = backward(p, h, g)
+        sizes.append(np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(dp))))
+    return np.array(sizes[::-1])
 
 
 FIGURES = {
