@@ -15,10 +15,10 @@ __all__ = ["Drawn", "Page", "page"]
 
 MEANING = (
     "An error is the distance of the library's answer from the one derived by hand, relative to "
-    "their size; for a statistic it is the distance from the expectation in standard errors, for a "
-    "bound the excess over it. Shown is the reading nearest to its tolerance, of all routes (reverse "
-    "and forward mode, differences, jit, vmap, eager), draws and shapes; float32 answers are held "
-    "against the hand form in float64."
+    "their size; for a statistic it is the distance from the expectation in standard errors, for "
+    "a bound the excess over it. Shown is the reading nearest to its tolerance, of all routes "
+    "(reverse and forward mode, differences, jit, vmap, eager), draws and shapes; float32 "
+    "answers are held against the hand form in float64."
 )
 
 
@@ -196,7 +196,7 @@ def _cases(own: Sequence[Result], about: Page) -> str:
     failed = [result for result in own if not result.passed]
     many = "1 case" if len(own) == 1 else f"{len(own)} cases"
     said = f"{len(failed)} of {many} fail" if failed else f"{many} hold"
-    head = f"{said}; nearest to its tolerance: {worst.error:.1e} of {worst.tolerance:.0e}"
+    head = f"{said}; nearest to its tolerance: {_number(worst.error)} of {_number(worst.tolerance)}"
     dtypes = list(dict.fromkeys(v.dtype for result in own for v in result.verdicts))
     columns = "".join(f'<th scope="col">{dtype}</th>' for dtype in dtypes)
     body = "\n".join(_case(result, dtypes, about) for result in own)
@@ -208,12 +208,16 @@ def _cases(own: Sequence[Result], about: Page) -> str:
 </tbody></table></details>"""
 
 
+def _number(x: float) -> str:
+    return f"{x:.2g}" if x == 0 or 1e-3 <= abs(x) < 1e3 or x != x else f"{x:.1e}"
+
+
 def _case(result: Result, dtypes: Sequence[str], about: Page) -> str:
     case = result.case
     found = {v.dtype: v for v in result.verdicts}
     numbers = "".join(
-        f'<td class="number" data-label="{d}">{found[d].error:.1e} '
-        f'<span class="soft">of {found[d].tolerance:.0e}</span></td>'
+        f'<td class="number" data-label="{d}">{_number(found[d].error)} '
+        f'<span class="soft">of {_number(found[d].tolerance)}</span></td>'
         if d in found else f'<td data-label="{d}"></td>'
         for d in dtypes
     )  # fmt: skip
@@ -225,7 +229,8 @@ def _case(result: Result, dtypes: Sequence[str], about: Page) -> str:
     places = dict.fromkeys(s for s in map(sources.place, (case.auto, case.hand)) if s is not None)
     links = "<br>".join(_link(about, source) for source in places)
     why = "" if result.passed else f"<pre>{escape(chr(10).join(details(result)))}</pre>"
-    return f"""<tr{"" if result.passed else ' class="fails"'}><th scope="row">{escape(case.name)}{why}</th>
+    style = "" if result.passed else ' class="fails"'
+    return f"""<tr{style}><th scope="row">{escape(case.name)}{why}</th>
 <td data-label="kind">{escape(case.kind)}</td>{numbers}
 <td data-label="routes">{escape(routes + caught)}</td>
 <td data-label="derivation">{escape(case.ref)}</td><td data-label="source">{links}</td></tr>"""

@@ -49,8 +49,8 @@ def _svm(left: Axes, right: Axes) -> str:
                 markeredgewidth=0.8)  # fmt: skip
         label(ax, f"C = {c:g}: {held.sum()} support vectors")
     return (
-        "Circles: rows with a dual coefficient above 0; all others could be removed without change. "
-        f"Dashed: the margin. Violations of the KKT conditions: {residual[0]:.0e} and "
+        "Circles: rows with a dual coefficient above 0; all others could be removed without "
+        f"change. Dashed: the margin. Violations of the KKT conditions: {residual[0]:.0e} and "
         f"{residual[1]:.0e}, below the tolerance of 1e-3."
     )
 

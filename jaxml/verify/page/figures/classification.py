@@ -95,8 +95,8 @@ def _mse_classification(left: Axes, right: Axes) -> str:
     middle = 1 / (1 + np.exp(-chord.mean()))
     excess = (middle - 1) ** 2 / 2 - ends.mean()
     return (
-        f"The squared error lies {excess:.2f} above the middle of its chord: not convex. At z = −8, "
-        f"where the prediction is most wrong, its gradient is {abs(slope[0]):.1e}; that of "
+        f"The squared error lies {excess:.2f} above the middle of its chord: not convex. At z = "
+        f"−8, where the prediction is most wrong, its gradient is {abs(slope[0]):.1e}; that of "
         f"cross-entropy is {abs(entropy[0]):.4f}."
     )
 

@@ -58,9 +58,9 @@ def _xavier(left: Axes, right: Axes) -> str:
         ax.set_ylim(1e-10, 1e20)
         label(ax, title, "layer", legend="upper left" if ax is left else "")
     return (
-        f"After 30 layers of 100: He with ReLU {signals[0][-1]:.2g}, Xavier without {signals[1][-1]:.2g}, "
-        f"Xavier with ReLU {signals[2][-1]:.1e} (1/2 per layer), standard deviation 0.2 "
-        f"{signals[3][-1]:.1e} (4 per layer)."
+        f"After 30 layers of 100: He with ReLU {signals[0][-1]:.2g}, Xavier without "
+        f"{signals[1][-1]:.2g}, Xavier with ReLU {signals[2][-1]:.1e} (1/2 per layer), standard "
+        f"deviation 0.2 {signals[3][-1]:.1e} (4 per layer)."
     )
 
 
@@ -110,8 +110,8 @@ def _vanishing_gradient(left: Axes, right: Axes) -> str:
     label(right, "Gradient on its way down", "layer", "norm, 1 at the output",
           legend="center right")  # fmt: skip
     return (
-        f"Through 16 sigmoid layers the gradient falls to {ends['sigmoid']:.0e}, through ReLU layers to "
-        f"{ends['relu']:.2g}; with skips it is {ends['residual']:.2g}."
+        f"Through 16 sigmoid layers the gradient falls to {ends['sigmoid']:.0e}, through ReLU "
+        f"layers to {ends['relu']:.2g}; with skips it is {ends['residual']:.2g}."
     )
 
 
@@ -136,9 +136,9 @@ def _resnet(left: Axes, right: Axes) -> str:
     right.grid(visible=False)
     label(right, "dH/dx = dF/dx + I", "input", "output")
     return (
-        f"Of 16 layers the plain stack hands down {found['sigmoid'][-1]:.0e} of the gradient, the one "
-        f"with skips {found['residual'][-1]:.2g}. The Jacobian of a block is that of its branch plus "
-        f"I: they differ by {np.abs(whole - F - np.eye(12)).max():.0e}."
+        f"Of 16 layers the plain stack hands down {found['sigmoid'][-1]:.0e} of the gradient, the "
+        f"one with skips {found['residual'][-1]:.2g}. The Jacobian of a block is that of its "
+        f"branch plus I: they differ by {np.abs(whole - F - np.eye(12)).max():.0e}."
     )
 
 

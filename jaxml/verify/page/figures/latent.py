@@ -103,8 +103,9 @@ def _kmeans(left: Axes, middle: Axes, right: Axes) -> str:
     right.set_ylim(0)
     label(right, "J never increases", "step", legend="upper right")
     return (
-        f"The same rows from two inits: both fits are local optima, one {inertia[1] / inertia[0]:.1f} "
-        "times worse. Crosses: centroids, each the mean of its rows."
+        "The same rows from two inits: both fits are local optima, one "
+        f"{inertia[1] / inertia[0]:.1f} times worse. Crosses: centroids, each the mean of its "
+        "rows."
     )
 
 
@@ -177,9 +178,10 @@ def _em(left: Axes, right: Axes) -> str:
     log(right, "y")
     label(right, "What is missing to the end", "step", "per row", legend="lower left")
     return (
-        f"After each E-step the bound touches the log-likelihood (gap "
+        "After each E-step the bound touches the log-likelihood (gap "
         f"{np.max(np.abs(at_posterior - likelihood)):.0e}); the M-step raises the bound, and the "
-        f"log-likelihood by at least as much: its least increase is {np.diff(likelihood).min():.0e}."
+        "log-likelihood by at least as much: its least increase is "
+        f"{np.diff(likelihood).min():.0e}."
     )
 
 

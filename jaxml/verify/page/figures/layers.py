@@ -8,7 +8,16 @@ from jaxml import datasets
 from jaxml.closed_form import losses as by_hand
 from jaxml.nn import activations, conv, lstm, pool
 from jaxml.verify.page.canvas import (
-    BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Axes, label, log, picture,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    Axes,
+    label,
+    log,
+    picture,
 )  # fmt: skip
 from jaxml.verify.page.figures.figure import Figure, quick
 
@@ -39,9 +48,10 @@ def _conv1x1(left: Axes, middle: Axes, right: Axes) -> str:
     picture(middle, channels[0, :, :, 0], title="3 × 3: edges across")
     picture(right, mixed[0, :, :, 0], title="1 × 1: edges along a diagonal")
     return (
-        "A window of one pixel turns the two edge channels into another direction, at every pixel by "
-        f"one matrix: convolution and product differ by {np.abs(mixed - by_matrix).max():.0e}, the "
-        f"gradient by autodiff and X'G by {np.abs(found - hand).max():.0e}."
+        "A window of one pixel turns the two edge channels into another direction, at every "
+        "pixel by one matrix: convolution and product differ by "
+        f"{np.abs(mixed - by_matrix).max():.0e}, the gradient by autodiff and X'G by "
+        f"{np.abs(found - hand).max():.0e}."
     )
 
 
@@ -69,7 +79,8 @@ def _max_pool(left: Axes, middle: Axes, right: Axes) -> str:
     )
     return (
         f"Gradient of the sum of all outputs. {tied} of 16 windows hold equal largest pixels: the "
-        f"first of them gets it all, so that each window passes on exactly 1 ({most.sum():.0f} in all)."
+        f"first of them gets it all, so that each window passes on exactly 1 ({most.sum():.0f} in "
+        "all)."
     )
 
 
@@ -111,8 +122,9 @@ def _lstm(left: Axes, right: Axes) -> str:
           legend="lower right")  # fmt: skip
     low, high = gates.f.min(), gates.f.max()
     return (
-        f"i, f and o stay between 0 and 1 (f: {low:.2f} to {high:.2f}), g between −1 and 1. What is "
-        "carried over a step is multiplied by f, so that the bias of f decides how far gradients reach."
+        f"i, f and o stay between 0 and 1 (f: {low:.2f} to {high:.2f}), g between −1 and 1. What "
+        "is carried over a step is multiplied by f, so that the bias of f decides how far "
+        "gradients reach."
     )
 
 
@@ -163,6 +175,7 @@ FIGURES = {
     )),
     "softmax": Figure(_softmax, (
         "Jacobian of the softmax as colors: positive diagonal, negative elsewhere",
-        "Error under a shift of all scores: rounding for jaxml, missing beyond 709 for the naive form",
+        "Error under a shift of all scores: rounding for jaxml, missing beyond 709 for the naive "
+        "form",
     )),
 }  # fmt: skip

@@ -95,8 +95,8 @@ def _strong_convexity(left: Axes, right: Axes) -> str:
     right.set_ylim(1e-12, 5)
     label(right, "Gap to the minimum, L = 1", "step", legend="upper right")
     return (
-        "l2 lifts every eigenvalue by exactly l2 (dotted: the floor it sets). Gradient descent with "
-        "step 1/L stays below the bound that strong convexity proves (dotted)."
+        "l2 lifts every eigenvalue by exactly l2 (dotted: the floor it sets). Gradient descent "
+        "with step 1/L stays below the bound that strong convexity proves (dotted)."
     )
 
 
@@ -119,8 +119,8 @@ def _gradient_descent(left: Axes, right: Axes) -> str:
     log(right, "y")
     label(right, "Distance to the minimum", "step", legend="lower left")
     return (
-        "L = 1, so the limit of stability is a rate of 2. At 1.8 the steep direction changes side at "
-        "every step and still converges; at 2.05 it grows. Marks: (I − rate H)ᵗ by hand."
+        "L = 1, so the limit of stability is a rate of 2. At 1.8 the steep direction changes "
+        "side at every step and still converges; at 2.05 it grows. Marks: (I − rate H)ᵗ by hand."
     )
 
 
@@ -220,8 +220,8 @@ def _sgd(left: Axes, right: Axes) -> str:
     log(right, "x", "y")
     label(right, "Their variance, n = 64", "batch size B", legend="lower left")
     return (
-        "Batches are drawn without replacement, so the variance falls faster than 1/B and reaches 0 "
-        f"at B = n. Largest relative gap between measured and law: "
+        "Batches are drawn without replacement, so the variance falls faster than 1/B and "
+        "reaches 0 at B = n. Largest relative gap between measured and law: "
         f"{max(abs(m / law[b - 1] - 1) for m, b in zip(spread, sizes, strict=True)):.2f}."
     )
 

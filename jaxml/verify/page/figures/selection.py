@@ -60,8 +60,8 @@ def _bias_variance(left: Axes, right: Axes) -> str:
     label(right, "Error of degree 8", "l2", legend="lower right")
     gap = np.abs(found.error.value - found.bias2.value - found.variance.value - sigma**2)
     return (
-        f"Marks: {count} drawn data sets, with two standard errors; curves: from the design by hand. "
-        f"Error less bias² + variance + noise is at most "
+        f"Marks: {count} drawn data sets, with two standard errors; curves: from the design by "
+        "hand. Error less bias² + variance + noise is at most "
         f"{(gap / found.error.standard_error).max():.1f} standard errors."
     )
 

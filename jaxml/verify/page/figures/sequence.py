@@ -13,7 +13,6 @@ from jaxml.verify.page.canvas import (
     GREEN,
     GREY,
     ORANGE,
-    PURPLE,
     RED,
     Axes,
     label,
@@ -60,8 +59,8 @@ def _attention(left: Axes, middle: Axes, right: Axes) -> str:
     right.set(xlabel="key", ylabel="query")
     return (
         f"At d = 256 an unscaled score has variance {raw[-1]:.0f} and the softmax lets through "
-        f"{slopes[-1]:.3f} of a gradient, by theory (4πd)^(−1/2) = {(4 * np.pi * 256) ** -0.5:.3f}; "
-        f"scaled it lets through {kept[-1]:.2f} at every d."
+        f"{slopes[-1]:.3f} of a gradient, by theory (4πd)^(−1/2) = "
+        f"{(4 * np.pi * 256) ** -0.5:.3f}; scaled it lets through {kept[-1]:.2f} at every d."
     )
 
 
@@ -85,8 +84,8 @@ def _positional_encoding(left: Axes, right: Axes) -> str:
     orthogonal = np.abs(R @ R.T - np.eye(d)).max()
     return (
         f"One rotation R(7) carries every position to the seventh after it, to {gap:.0e}; it is "
-        f"orthogonal to {orthogonal:.0e}. So the product of two encodings depends on their distance "
-        "alone."
+        f"orthogonal to {orthogonal:.0e}. So the product of two encodings depends on their "
+        "distance alone."
     )
 
 
@@ -114,10 +113,10 @@ def _transformer(left: Axes, right: Axes) -> str:
     right.set(xlabel="position in", ylabel="position out")
     ahead = np.abs(np.triu(reach, 1)).max()
     return (
-        f"Twelve blocks as drawn by init: from the last to the first block the gradient changes by a "
-        f"factor of {found['pre'][0] / found['pre'][-1]:.1f} with pre-norm, "
-        f"{found['post'][0] / found['post'][-1]:.1f} with post-norm. No output sees a later position: "
-        f"the largest derivative above the diagonal is {ahead:g}."
+        "Twelve blocks as drawn by init: from the last to the first block the gradient changes "
+        f"by a factor of {found['pre'][0] / found['pre'][-1]:.1f} with pre-norm, "
+        f"{found['post'][0] / found['post'][-1]:.1f} with post-norm. No output sees a later "
+        f"position: the largest derivative above the diagonal is {ahead:g}."
     )
 
 

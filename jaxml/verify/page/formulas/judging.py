@@ -9,7 +9,8 @@ JUDGING = {
     )),
     "kfold": ("Cross-validation", (
         r"w_{fi} = [\, i \text{ is not held out in fold } f \,], \quad \sum_f (1 - w_{fi}) = 1",
-        r"\operatorname{CV} = \frac{1}{F} \sum_f \operatorname{score}(\hat{\theta}(w_f),\, 1 - w_f)",
+        r"\operatorname{CV} = \frac{1}{F} \sum_f \operatorname{score}(\hat{\theta}(w_f),\, 1 - "
+        r"w_f)",
     )),
     "scaling": ("Scaling", (
         r"z = \frac{x - \bar{x}}{s}, \quad \frac{x - \min}{\max - \min}, \quad "
@@ -22,7 +23,8 @@ JUDGING = {
         r"\bar{R}^2 = 1 - (1 - R^2) \frac{n - 1}{n - d - 1}",
     )),
     "f1": ("Precision, recall, F1", (
-        r"F_1 = \frac{2 P R}{P + R} = \frac{2 \mathit{TP}}{2 \mathit{TP} + \mathit{FP} + \mathit{FN}}",
+        r"F_1 = \frac{2 P R}{P + R} = "
+        r"\frac{2 \mathit{TP}}{2 \mathit{TP} + \mathit{FP} + \mathit{FN}}",
         r"F_1 \le 2 \min(P, R)",
     )),
     "auc": ("Area under the ROC curve", (

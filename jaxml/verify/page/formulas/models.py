@@ -11,7 +11,8 @@ MODELS = {
     "l1-l2": ("L1 and L2 penalties", (
         r"\frac{1}{n} x_j^\top (y - Xw) \in \lambda_1\, \partial |w_j|",
         r"\operatorname{prox}(z) = \operatorname{sign}(z)\, \max(|z| - \lambda_1,\, 0)",
-        r"v_i^\top w_{\mathrm{ridge}} = \frac{s_i^2}{s_i^2 + n \lambda_2}\; v_i^\top w_{\mathrm{ls}}",
+        r"v_i^\top w_{\mathrm{ridge}} = \frac{s_i^2}{s_i^2 + n \lambda_2}\; v_i^\top "
+        r"w_{\mathrm{ls}}",
     )),
     "bayesian-regularization": ("Penalties as priors", (
         r"w_j \sim N(0, \tau^2) \;\Rightarrow\; \lambda_2 = \frac{\sigma^2}{n \tau^2}",
@@ -31,7 +32,8 @@ MODELS = {
     "mse-classification": ("Squared error after a sigmoid", (
         r"\ell(z) = \tfrac{1}{2} (\sigma(z) - y)^2",
         r"\ell'(z) = (\sigma - y)\, \sigma (1 - \sigma) \;\to\; 0 \quad (|z| \to \infty)",
-        r"\ell_{\mathrm{CE}}'(z) = \sigma(z) - y, \quad \ell_{\mathrm{CE}}'' = \sigma(1 - \sigma) > 0",
+        r"\ell_{\mathrm{CE}}'(z) = \sigma(z) - y, \quad \ell_{\mathrm{CE}}'' = \sigma(1 - \sigma) "
+        r"> 0",
     )),
     "class-weight": ("Class weights", (
         r"s_i = \frac{n}{K\, n_{y_i}}",
@@ -84,7 +86,8 @@ MODELS = {
         r"\hat{\pi}_c = \frac{n_c}{n}",
     )),
     "decision-tree": ("Decision tree", (
-        r"\text{split} = \operatorname{argmax}_{j, t}\; \left[ n G(P) - n_L G(P_L) - n_R G(P_R) \right]",
+        r"\text{split} = \operatorname{argmax}_{j, t}\; \left[ n G(P) - n_L G(P_L) - n_R G(P_R) "
+        r"\right]",
         r"G = 1 - \sum_c p_c^2, \quad -\sum_c p_c \log p_c, \quad \operatorname{Var} y",
     )),
     "gini": ("Random forest and Gini importance", (
@@ -120,7 +123,8 @@ MODELS = {
         r"\nabla_{\mu_j} L = \frac{1}{n} \sum_i r_{ij} \Sigma_j^{-1} (x_i - \mu_j)",
     )),
     "em": ("Expectation maximization", (
-        r"\log p(x) \ge \sum_j q_j \log \frac{p(x, j)}{q_j}, \quad \text{equal at } q_j = p(j \mid x)",
+        r"\log p(x) \ge \sum_j q_j \log \frac{p(x, j)}{q_j}, \quad \text{equal at } q_j = p(j "
+        r"\mid x)",
         r"L(\theta_{t+1}) \ge L(\theta_t)",
     )),
     "tsne": ("t-SNE", (

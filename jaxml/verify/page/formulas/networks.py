@@ -10,8 +10,8 @@ NETWORKS = {
     )),
     "vanishing-gradient": ("Vanishing gradients", (
         r"\sigma'(z) = \sigma (1 - \sigma) \le \tfrac{1}{4}",
-        r"\left\| \frac{\partial J}{\partial x} \right\| \le "
-        r"\left( \tfrac{1}{4} \right)^L \prod_l \|W_l\|_2 \; \left\| \frac{\partial J}{\partial h_L} \right\|",
+        r"\left\| \frac{\partial J}{\partial x} \right\| \le \left( \tfrac{1}{4} \right)^L "
+        r"\prod_l \|W_l\|_2 \; \left\| \frac{\partial J}{\partial h_L} \right\|",
     )),
     "resnet": ("Residual connections", (
         r"H(x) = F(x) + x",
@@ -51,7 +51,8 @@ NETWORKS = {
         r"E\, \sigma'(q^\top (k_1 - k_2)) \approx (4 \pi d)^{-1/2}",
     )),
     "positional-encoding": ("Positional encoding", (
-        r"\operatorname{PE}_{2i} = \sin(\omega_i\, t), \quad \operatorname{PE}_{2i+1} = \cos(\omega_i\, t)",
+        r"\operatorname{PE}_{2i} = \sin(\omega_i\, t), \quad \operatorname{PE}_{2i+1} = "
+        r"\cos(\omega_i\, t)",
         r"\operatorname{PE}(t + k) = R(k) \operatorname{PE}(t)",
         r"R(k) = \operatorname{blockdiag} "
         r"\begin{pmatrix} \cos \omega_i k & \sin \omega_i k \\ -\sin \omega_i k & \cos \omega_i k "
