@@ -109,13 +109,17 @@ def _class_weight(left: Axes, right: Axes) -> str:
     s = np.asarray(balanced_weights(jnp.asarray(y), n_classes=2), np.float64)
     rows = np.repeat(np.arange(200), np.where(y == 1, 9, 1))
 
-    def fits(X: jax.Array) -> tuple:
-        weights = jnp.stack([jnp.ones(200), s])
-        both = jax.vmap(lambda s: logistic.fit(X, y, l2=1e-3, sample_weight=s).params)(weights)
-        return both, logistic.fit(X[rows], y[rows], l2=1e-3).params
+    first = np.concatenate([[True], np.diff(rows) > 0])  # of the copies of a row
+    weights = np.stack([first, first * s[rows], np.ones(rows.size)])
 
-    both, replicated = quick(fits)(X)
-    plain, weighted = (jax.tree.map(lambda leaf, i=i: leaf[i], both) for i in (0, 1))
+    def fits(X: jax.Array, weights: jax.Array) -> logistic.Params:
+        fit = jax.vmap(lambda s: logistic.fit(X, y[rows], l2=1e-3, sample_weight=s).params)
+        return fit(weights)
+
+    each = quick(fits)(X[rows], weights)
+    plain, weighted, replicated = (
+        logistic.Params(each.coef[i], each.intercept[i]) for i in range(3)
+    )
     left.plot(*X[y == 0].T, "o", color=GREY, markersize=2.5, label="180 rows")
     left.plot(*X[y == 1].T, "^", color=ORANGE, markersize=4, label="20 rows")
     a = np.array([-3.0, 4.0])

@@ -100,33 +100,28 @@ def _shrinkage(ax: Axes, X: np.ndarray, fits: np.ndarray) -> None:
 
 
 def _balls(ax: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """The best points of one quadratic loss within the balls of L1 and of L2."""
-    A, best = np.array([[1.0, 0.4], [0.4, 1.0]]), np.array([0.4, 1.7])
-    X = np.sqrt(2) * np.linalg.cholesky(A).T  # X'X/n = A
-    c = np.linspace(0.0, 1.7, 400)
-
-    def fits(X: jax.Array) -> tuple[jax.Array, jax.Array]:
-        y, penalty = X @ best, jnp.asarray(c)
-        shrunk = jax.vmap(lambda c: ridge.fit(X, y, l2=c, fit_intercept=False).params.coef)
-        return lasso.path(X, y, l1=penalty[::-1], fit_intercept=False).params.coef, shrunk(penalty)
-
-    sparse, shrunk = quick(fits)(X)
-    along = {"L1": sparse[::-1], "L2": shrunk}
+    """The best points of 1/2 ||w - best||^2 within the balls of L1 and of L2."""
+    best = np.array([0.45, 1.6])
+    c = np.linspace(0.0, 1.6, 401)
+    # An orthonormal design: lasso subtracts c from every coefficient, ridge divides by 1 + c.
+    sparse = np.stack([np.asarray(penalties.prox_l1(best, float(x))) for x in c[::8]])
+    shrunk = best[None] / (1 + c[:, None])
     t = np.linspace(0, 2 * np.pi, 200)
     circle = np.stack([np.cos(t), np.sin(t)])
     ax.plot([1, 0, -1, 0, 1], [0, 1, 0, -1, 0], color=ORANGE, label="|w₁| + |w₂| = 1")
     ax.plot(*circle, color=BLUE, label="w₁² + w₂² = 1")
-    size = {"L1": np.abs(along["L1"]).sum(axis=1), "L2": np.linalg.norm(along["L2"], axis=1)}
-    root = np.linalg.inv(np.linalg.cholesky(A)).T
     touch = []
-    for name, color in (("L1", ORANGE), ("L2", BLUE)):
-        w = along[name][np.argmin(np.abs(size[name] - 1))]
-        radius = np.sqrt((w - best) @ A @ (w - best))
-        ax.plot(*(best[:, None] + radius * root @ circle), color=GREY, linewidth=0.8)
+    for path, size, color in (
+        (sparse, np.abs(sparse).sum(axis=1), ORANGE),
+        (shrunk, np.linalg.norm(shrunk, axis=1), BLUE),
+    ):
+        w = path[np.argmin(np.abs(size - 1))]
+        ax.plot(*(best[:, None] + np.linalg.norm(w - best) * circle), color=GREY, linewidth=0.8)
+        ax.plot(*path.T, ":", color=color, linewidth=1.2)
         ax.plot(*w, "o", color=color, markersize=6)
         touch.append(w)
     ax.plot(*best, "+", color=RED, markersize=9, markeredgewidth=1.6)
-    ax.set(xlim=(-1.9, 2.6), ylim=(-1.3, 2.6), aspect="equal")
+    ax.set(xlim=(-1.9, 2.9), ylim=(-1.2, 2.4), aspect="equal")
     label(ax, "Where the loss first touches", "w₁", "w₂", legend="lower right")
     return touch[0], touch[1]
 
@@ -170,7 +165,7 @@ FIGURES = {
         "Ridge coefficients against falling penalty: all grow smoothly from near zero",
         "Ratio of ridge to least-squares coefficients in each singular direction, on the curves "
         "of theory",
-        "Elliptic contours of a loss touch the L1 diamond at a corner and the L2 disc beside it",
+        "Round contours of a loss touch the L1 diamond at a corner and the L2 disc beside it",
     )),
     "bayesian-regularization": Figure(bayesian_regularization, (
         "Gaussian and Laplace densities of equal variance; the Laplace density has a peak at 0",

@@ -1,5 +1,7 @@
 """Attention, positions and the transformer block."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,14 +96,13 @@ def _transformer(left: Axes, right: Axes) -> str:
     make = quick(lambda key: block.init(key=key, d_model=d, n_heads=2, d_hidden=32, dtype=float))
     params = [make(key) for key in jax.random.split(jax.random.key(0), depth)]
     x, target = np.random.default_rng(1).standard_normal((2, 1, t, d))
-    found = {norm: _norms_of_blocks(norm, params, x, target) for norm in ("pre", "post")}
+    found = {}
+    for norm in ("post", "pre"):
+        found[norm], back = _norms_of_blocks(norm, params, x, target)
 
-    def moved(x: jax.Array, at: jax.Array) -> jax.Array:  # every output, as input `at` moves
-        ones = jnp.zeros_like(x).at[0, at].set(1.0)
-        out = jax.jvp(lambda x: block.apply(params[0], x, causal=True), (x,), (ones,))[1]
-        return jnp.linalg.norm(out[0], axis=1)
-
-    reach = quick(jax.vmap(moved, (None, 0), 1))(x, np.arange(t))
+    # Row i: what output i, summed over its channels, owes to every input.
+    rows = [back(params[0], x, np.eye(t)[None, i, :, None] * np.ones(d))[1][0] for i in range(t)]
+    reach = np.linalg.norm(np.array(rows), axis=2)
     for norm, color, mark in (("pre", BLUE, "o"), ("post", ORANGE, "s")):
         left.plot(
             np.arange(1, depth + 1), found[norm], mark + "-", color=color, label=f"{norm}-norm"
@@ -120,8 +121,10 @@ def _transformer(left: Axes, right: Axes) -> str:
     )
 
 
-def _norms_of_blocks(norm: str, params: list, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Norm of the gradient of mean(h_L target) for the parameters of every block."""
+def _norms_of_blocks(
+    norm: str, params: list, x: np.ndarray, target: np.ndarray
+) -> tuple[np.ndarray, Callable]:
+    """Norms of the gradient of mean(h_L target) for every block; the derivative of a block."""
 
     def apply(p: block.Params, h: jax.Array) -> jax.Array:
         return block.apply(p, h, causal=True, norm=norm)
@@ -137,7 +140,7 @@ def _norms_of_blocks(norm: str, params: list, x: np.ndarray, target: np.ndarray)
     for p, h in zip(params[::-1], inputs[-2::-1], strict=True):
         dp, g = backward(p, h, g)
         sizes.append(np.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(dp))))
-    return np.array(sizes[::-1])
+    return np.array(sizes[::-1]), backward
 
 
 FIGURES = {

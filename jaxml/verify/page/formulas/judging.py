@@ -5,7 +5,7 @@ __all__ = ["JUDGING"]
 JUDGING = {
     "bias-variance": ("Bias and variance", (
         r"E (y - \hat{f})^2 = (E \hat{f} - f)^2 + \operatorname{Var} \hat{f} + \sigma^2",
-        r"\frac{1}{R} \sum_r (F_r - f)^2 = (\bar{F} - f)^2 + \frac{1}{R} \sum_r (F_r - \bar{F})^2",
+        r"\overline{(F - f)^2} = (\bar{F} - f)^2 + \overline{(F - \bar{F})^2}",
     )),
     "kfold": ("Cross-validation", (
         r"w_{fi} = [\, i \text{ is not held out in fold } f \,], \quad \sum_f (1 - w_{fi}) = 1",

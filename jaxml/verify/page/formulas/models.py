@@ -15,13 +15,14 @@ MODELS = {
         r"w_{\mathrm{ls}}",
     )),
     "bayesian-regularization": ("Penalties as priors", (
-        r"w_j \sim N(0, \tau^2) \;\Rightarrow\; \lambda_2 = \frac{\sigma^2}{n \tau^2}",
-        r"w_j \sim \operatorname{Laplace}(0, b) \;\Rightarrow\; \lambda_1 = \frac{\sigma^2}{n b}",
+        r"w_j \;\sim\; N(0, \tau^2) \;\Rightarrow\; \lambda_2 = \frac{\sigma^2}{n \tau^2}",
+        r"w_j \;\sim\; \operatorname{Laplace}(0, b) \;\Rightarrow\; \lambda_1 = \frac{\sigma^2}{n b}",
         r"\operatorname{argmax}_w\; p(w \mid y) = \operatorname{argmin}_w\; J(w)",
     )),
     "logistic": ("Logistic regression", (
-        r"J(w) = -\frac{1}{N} \sum_i \left[ y_i \log p_i + (1 - y_i) \log (1 - p_i) \right]",
-        r"\nabla J = \frac{1}{N} X^\top (p - y), \quad p = \sigma(Xw)",
+        r"J = \frac{1}{N} \sum_i \ell_i, \quad p = \sigma(Xw)",
+        r"\ell_i = -y_i \log p_i - (1 - y_i) \log (1 - p_i)",
+        r"\nabla J = \frac{1}{N} X^\top (p - y)",
         r"\nabla^2 J = \frac{1}{N} X^\top D X, \quad D_{ii} = p_i (1 - p_i)",
     )),
     "softmax-regression": ("Softmax regression", (

@@ -24,7 +24,7 @@ NETWORKS = {
         r"\hat{x}_i\, \overline{g \hat{x}} \right]",
     )),
     "dropout": ("Dropout", (
-        r"y = \frac{m x}{1 - p}, \quad m \sim \operatorname{Bernoulli}(1 - p)",
+        r"y = \frac{m x}{1 - p}, \quad m \;\sim\; \operatorname{Bernoulli}(1 - p)",
         r"E\, y = x, \quad \operatorname{Var} y = x^2 \frac{p}{1 - p}",
     )),
     "conv1x1": ("Convolution, and a window of one pixel", (
