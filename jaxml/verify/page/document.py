@@ -70,7 +70,8 @@ def _command(about: Page) -> str:
 
 def _verdict(about: Page) -> str:
     held = sum(result.passed for result in about.results)
-    return f"{held} of {len(about.results)} cases hold, {len(about.rows)} topics"
+    topics = "1 topic" if len(about.rows) == 1 else f"{len(about.rows)} topics"
+    return f"{held} of {len(about.results)} cases hold, {topics}"
 
 
 def _header(about: Page) -> str:

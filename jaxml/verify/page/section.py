@@ -150,4 +150,5 @@ def _case(result: Result, dtypes: Sequence[str], about: Page) -> str:
     return f"""<tr{style}><th scope="row">{escape(case.name)}{why}</th>
 <td data-label="kind">{escape(case.kind)}</td>{numbers}
 <td data-label="routes">{escape(routes + caught)}</td>
-<td data-label="derivation">{escape(case.ref)}</td><td data-label="source">{links}</td></tr>"""
+<td data-label="derivation">{escape(case.ref)}</td>
+<td class="source" data-label="source">{links}</td></tr>"""

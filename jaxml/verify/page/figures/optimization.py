@@ -115,8 +115,8 @@ def _adam(left: Axes, right: Axes) -> str:
     label(right, "Curvatures 100 and 1", "w₁", "w₂", legend="lower right")
     return (
         "Without the correction the first estimates are 10 and 1000 times too small. Adam's steps "
-        "have one size whatever the curvature, gradient descent must suit the steepest. (AdamW "
-        f"shrinks weights without a gradient: to {decayed[0]:.4f} in 60 steps.)"
+        "have one size whatever the curvature, gradient descent must suit the steepest. AdamW "
+        f"shrinks weights without a gradient: to {decayed[0]:.4f} in 60 steps."
     )
 
 

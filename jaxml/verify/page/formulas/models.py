@@ -9,14 +9,15 @@ MODELS = {
         r"\operatorname{VIF}_j = \frac{1}{1 - R_j^2}",
     )),
     "l1-l2": ("L1 and L2 penalties", (
-        r"\frac{1}{n} x_j^\top (y - Xw) \in \lambda_1\, \partial |w_j|",
-        r"\operatorname{prox}(z) = \operatorname{sign}(z)\, \max(|z| - \lambda_1,\, 0)",
+        r"\frac{1}{n} x_j^\top (y - Xw) \in \lambda_1\, \partial \left| w_j \right|",
+        r"\operatorname{prox} z = \operatorname{sign} z\, \max(\left| z \right| - \lambda_1,\, 0)",
         r"v_i^\top w_{\mathrm{ridge}} = \frac{s_i^2}{s_i^2 + n \lambda_2}\; v_i^\top "
         r"w_{\mathrm{ls}}",
     )),
     "bayesian-regularization": ("Penalties as priors", (
         r"w_j \;\sim\; N(0, \tau^2) \;\Rightarrow\; \lambda_2 = \frac{\sigma^2}{n \tau^2}",
-        r"w_j \;\sim\; \operatorname{Laplace}(0, b) \;\Rightarrow\; \lambda_1 = \frac{\sigma^2}{n b}",
+        r"w_j \;\sim\; \operatorname{Laplace}(0, b) \;\Rightarrow\; "
+        r"\lambda_1 = \frac{\sigma^2}{n b}",
         r"\operatorname{argmax}_w\; p(w \mid y) = \operatorname{argmin}_w\; J(w)",
     )),
     "logistic": ("Logistic regression", (
@@ -32,9 +33,8 @@ MODELS = {
     )),
     "mse-classification": ("Squared error after a sigmoid", (
         r"\ell(z) = \tfrac{1}{2} (\sigma(z) - y)^2",
-        r"\ell'(z) = (\sigma - y)\, \sigma (1 - \sigma) \;\to\; 0 \quad (|z| \to \infty)",
-        r"\ell_{\mathrm{CE}}'(z) = \sigma(z) - y, \quad \ell_{\mathrm{CE}}'' = \sigma(1 - \sigma) "
-        r"> 0",
+        r"\ell'(z) = (\sigma - y)\, \sigma (1 - \sigma) \to 0 \quad (\left| z \right| \to \infty)",
+        r"\ell_{\mathrm{CE}}' = \sigma - y, \quad \ell_{\mathrm{CE}}'' = \sigma (1 - \sigma) > 0",
     )),
     "class-weight": ("Class weights", (
         r"s_i = \frac{n}{K\, n_{y_i}}",
