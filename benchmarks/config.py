@@ -25,11 +25,12 @@ from benchmarks import (
     nn_recurrent,
     pca,
     svm,
+    trees,
     tsne,
 )
 
 FAMILIES = (
-    linear, svm, bayes, pca, mixtures, tsne, neighbors, nn_conv, nn_norm, nn_recurrent,
+    linear, svm, bayes, pca, mixtures, tsne, neighbors, trees, nn_conv, nn_norm, nn_recurrent,
     nn_attention,
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}

@@ -6,6 +6,7 @@
     bayes               gaussian multinomial bernoulli, from statistics that merge
     svm                 dual primal, several classes by one_vs_rest and one_vs_one
     latent              pca kmeans gmm tsne
+    trees               impurity tree
     neighbors           knn
     nn                  initializers activations dense dropout norm conv pool residual lstm
                         attention positional transformer
@@ -37,13 +38,14 @@ from jaxml import (
     penalties,
     svm,
     training,
+    trees,
 )
 from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
     "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn",
-    "optim", "penalties", "svm", "training",
+    "optim", "penalties", "svm", "training", "trees",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

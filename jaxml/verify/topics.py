@@ -71,4 +71,9 @@ TOPICS = {
     " wins; means spread it evenly",
     "vanishing-gradient": "sigma' <= 1/4; the gradient through L sigmoid layers is at most (1/4)^L "
     "prod ||W||; measured against ReLU and residual stacks",
+    "decision-tree": "the splits chosen by Gini, entropy and variance are those of brute force over "
+    "all thresholds; leaves are means and shares",
+    "gini": "1 - sum p^2 is the chance that two draws differ; its gradient; the decrease of a split",
+    "boosting": "g and h by autodiff equal the hand forms; -G/(H + l2) is the argmin of the "
+    "quadratic; the gain of a split is the difference of least objectives, by brute force",
 }

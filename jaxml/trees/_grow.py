@@ -1,0 +1,276 @@
+"""Grow one tree level by level, for any criterion that is a function of sums over a node's rows.
+
+    split (j, t) of node v: rows with x_j <= t go left, to node 2v + 1, the others to 2v + 2
+    gain(L, R),    L = sum_{i left} u_i,    R = sum_{i right} u_i,    u_i the statistics of row i
+
+Each node takes the split of the largest gain; of equal ones the lowest feature, then the lowest
+threshold. It stays a leaf if no gain exceeds min_gain or max_depth is reached. The nodes of a level
+that may still be split have slots, at most n/2 of them, so that deep trees cost no more than rows.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
+from jaxml.trees._bins import Bins
+from jaxml.trees._histogram import histogram, running
+
+__all__ = ["Criterion", "Grown", "Tree", "depth", "grow", "leaves"]
+
+Sums = Float[Array, "c ..."]
+SLOTS = 32  # searched at a time
+LARGEST = 2**28  # numbers in the histograms of a feature: 1 GB in float32
+
+
+class Criterion(NamedTuple):
+    """What is maximized. Sums have the statistics in front; the last counts the rows, exactly."""
+
+    gain: Callable[[Sums, Sums], Array]  # (L, R) -> gain, for sides that both have rows
+    mass: Callable[[Sums], Array]  # what min_mass bounds from below on both sides
+
+
+class Tree(NamedTuple):
+    """A tree as a heap of m = 2^(depth + 1) - 1 nodes: the children of v are 2v + 1 and 2v + 2."""
+
+    feature: Int[Array, " m"]  # j, -1 at a leaf
+    threshold: Float[Array, " m"]  # t; rows with x_j <= t go left
+    missing_left: Bool[Array, " m"]  # whether rows without x_j (NaN) go left
+    gain: Float[Array, " m"]  # of the split, 0 at a leaf
+
+
+class Grown(NamedTuple):
+    """A tree, and where the rows that it grew on ended."""
+
+    tree: Tree
+    leaf: Int[Array, " n"]
+
+
+class _Level(NamedTuple):
+    depth: Int[Array, ""]
+    tree: Tree
+    leaf: Int[Array, " n"]  # the node of each row
+    slot: Int[Array, " n"]  # its slot, S if the node is final
+    node: Int[Array, " S"]  # the node of each slot, m if it is empty
+
+
+class _Best(NamedTuple):
+    """The best split of each slot, by one feature or by all."""
+
+    gain: Float[Array, " S"]
+    code: Int[Array, " S"]  # rows with a code of at most this go left
+    missing_left: Bool[Array, " S"]
+    rows: Float[Array, "S 2"]  # how many go left and right
+
+
+def depth(max_depth: int, n: int) -> int:
+    """The depth that n rows can use of max_depth: each split parts one row at least."""
+    return min(max_depth, n - 1)
+
+
+def grow(
+    bins: Bins,
+    u: Float[Array, "n c"],
+    criterion: Criterion,
+    *,
+    max_depth: int,
+    min_gain: Scalar,
+    min_mass: Scalar,
+    missing: bool = False,
+    features: Bool[Array, " d"] | None = None,
+    max_features: int | None = None,
+    key: Key | None = None,
+) -> Grown:
+    """Grow a tree on binned rows; to be called inside a jitted fit.
+
+    Args:
+      bins: Codes and thresholds.
+      u: Statistics of each row; the last is 1, or 0 for a row of weight 0, where all are 0.
+      criterion: Gain and mass as functions of sums of u.
+      max_depth: Static; the heap has 2^(max_depth + 1) - 1 nodes.
+      min_gain: A split needs more.
+      min_mass: Of each side of a split.
+      missing: Static; whether the last code is that of NaN, to be sent to the better side.
+      features: Which features the tree may use; None is all.
+      max_features: Static; how many of all features, drawn anew, a node may use; None is all.
+      key: For max_features.
+
+    Raises:
+      ValueError: The tree, or the histograms of a feature, would be larger than 2^28 numbers.
+    """
+    (d, n), m = bins.codes.shape, 2 ** (max_depth + 1) - 1
+    n_bins, n_slots = bins.thresholds.shape[1] + 1, min(2 ** max(max_depth - 1, 0), max(n // 2, 1))
+    n_slots = n_slots if n_slots <= SLOTS else -(-n_slots // SLOTS) * SLOTS
+    if max(n_bins * (n_slots + 1) * u.shape[1], m) > LARGEST:
+        raise ValueError(
+            f"max_depth={max_depth} needs a tree of {m} nodes and {n_slots} histograms of {n_bins} "
+            f"bins, more than {LARGEST} numbers: lower max_depth or n_bins"
+        )
+
+    def going(level: _Level) -> Array:
+        return (level.depth < max_depth) & (level.node < m).any()
+
+    def descend(level: _Level) -> _Level:
+        def one(code: Array) -> _Best:
+            return _by_feature(code, level, u, criterion, min_mass, n_bins, missing)
+
+        each = jax.lax.map(one, bins.codes)  # a feature's histogram stays in cache
+        allowed = _allowed(level.node, d, features, max_features, key)
+        feature = jnp.argmax(jnp.where(allowed, each.gain, -jnp.inf), axis=0)  # the first of equals
+        best = jax.tree.map(lambda a: a[feature, jnp.arange(n_slots)], each)
+        best = best._replace(gain=jnp.where(allowed.any(axis=0), best.gain, -jnp.inf))
+        return _divide(level, feature.astype(jnp.int32), best, bins, min_gain, missing)
+
+    tree = Tree(
+        jnp.full(m, -1, jnp.int32),
+        jnp.zeros(m, bins.thresholds.dtype),
+        jnp.zeros(m, bool),
+        jnp.zeros(m, u.dtype),
+    )
+    top = jnp.zeros(n, jnp.int32)  # where all rows begin; those of weight 0 add nothing
+    node = jnp.full(n_slots, m, jnp.int32).at[0].set(0)
+    end = jax.lax.while_loop(going, descend, _Level(jnp.int32(0), tree, top, top, node))
+    return Grown(end.tree, end.leaf)
+
+
+def _allowed(
+    node: Array, d: int, features: Array | None, max_features: int | None, key: Key | None
+) -> Bool[Array, "d S"]:
+    allowed = jnp.ones((d, len(node)), bool)
+    if features is not None:
+        allowed = allowed & features[:, None]
+    if max_features is not None and max_features < d and key is not None:
+        # By node, not by slot: what a node draws depends on nothing else.
+        draw = jax.vmap(lambda v: jax.random.uniform(jax.random.fold_in(key, v), (d,)), out_axes=1)
+        order = jnp.where(allowed, draw(node), 2.0)
+        rank = jnp.argsort(jnp.argsort(order, axis=0), axis=0)
+        allowed = allowed & (rank < max_features)
+    return allowed
+
+
+def _by_feature(
+    code: Int[Array, " n"],
+    level: _Level,
+    u: Float[Array, "n c"],
+    criterion: Criterion,
+    min_mass: Scalar,
+    n_bins: int,
+    missing: bool,
+) -> _Best:
+    """The best split of each slot by one feature, some slots at a time, as far as they are used."""
+    n_slots = len(level.node)
+    # One slot more, for the rows that are in none.
+    H = histogram(code, level.slot, u, n_slots=n_slots + 1, n_bins=n_bins)
+    if n_slots <= SLOTS:
+        return _search(H[:, :n_slots], criterion, min_mass, missing)
+
+    def some(i: Array, best: _Best) -> _Best:
+        part = jax.lax.dynamic_slice_in_dim(H, i * SLOTS, SLOTS, axis=1)
+        found = _search(part, criterion, min_mass, missing)
+        put = jax.lax.dynamic_update_slice_in_dim
+        return jax.tree.map(lambda a, b: put(a, b, i * SLOTS, axis=0), best, found)
+
+    nothing = _Best(
+        jnp.full(n_slots, -jnp.inf, u.dtype),
+        jnp.zeros(n_slots, jnp.int32),
+        jnp.zeros(n_slots, bool),
+        jnp.zeros((n_slots, 2), u.dtype),
+    )
+    used = jnp.sum(level.node < len(level.tree.feature))
+    return jax.lax.fori_loop(0, (used + SLOTS - 1) // SLOTS, some, nothing)
+
+
+def _search(
+    H: Float[Array, "b S c"], criterion: Criterion, min_mass: Scalar, missing: bool
+) -> _Best:
+    """The best split of each slot, from its histogram."""
+    n_bins, n_slots, _ = H.shape
+    left = running(H)
+    total, left = left[-1], left[:-1]
+
+    def gains(left: Array) -> Float[Array, "b-1 S"]:
+        L, R = jnp.moveaxis(left, 2, 0), jnp.moveaxis(total[None] - left, 2, 0)
+        fits = (L[-1] > 0) & (R[-1] > 0)
+        fits = fits & (criterion.mass(L) >= min_mass) & (criterion.mass(R) >= min_mass)
+        return jnp.where(fits, criterion.gain(L, R), -jnp.inf)
+
+    right = gains(left)  # where the missing rows, which have the last code, go right
+    if missing:
+        lost = H[-1]
+        other = jax.lax.cond(
+            (lost[:, -1] > 0).any(),
+            lambda left: gains(left + lost[None]),
+            lambda left: jnp.full(left.shape[:2], -jnp.inf, left.dtype),
+            left,
+        )
+    else:
+        other = right
+    gain = jnp.maximum(right, other)
+    best = jnp.max(gain, axis=0)
+    bins = jnp.arange(n_bins - 1)[:, None]
+    at = jnp.min(jnp.where(gain == best[None], bins, n_bins - 2), axis=0)  # the lowest of equals
+
+    def there(a: Array) -> Array:
+        return jnp.take_along_axis(a, at[None], axis=0)[0]
+
+    n_left, n_all = there(left[..., -1]), total[:, -1]
+    to_left = jnp.zeros(n_slots, bool)
+    if missing:
+        n_lost = H[-1, :, -1]
+        to_left = there(other) > there(right)
+        n_left = n_left + jnp.where(to_left, n_lost, 0)
+        # Where no row is missing, later ones go with the majority.
+        to_left = jnp.where(n_lost > 0, to_left, 2 * n_left >= n_all)
+    return _Best(best, at.astype(jnp.int32), to_left, jnp.stack([n_left, n_all - n_left], axis=-1))
+
+
+def _divide(
+    level: _Level,
+    feature: Int[Array, " S"],
+    best: _Best,
+    bins: Bins,
+    min_gain: Scalar,
+    missing: bool,
+) -> _Level:
+    """Write the splits down, send the rows on, and give slots to the nodes that may be split."""
+    m, n_slots, n = len(level.tree.feature), len(level.node), len(level.slot)
+    n_bins = bins.thresholds.shape[1] + 1
+    split = (level.node < m) & (best.gain > min_gain)
+    at = jnp.where(split, level.node, m)
+    found = Tree(feature, bins.thresholds[feature, best.code], best.missing_left, best.gain)
+    tree = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), level.tree, found)
+    # Slots of the children, in the order of the nodes; one that cannot be split gets none.
+    open_ = (split[:, None] & (best.rows >= 2)).reshape(-1)
+    rank = jnp.where(open_, jnp.cumsum(open_) - 1, n_slots)
+    children = (2 * level.node[:, None] + jnp.array([1, 2], jnp.int32)[None, :]).reshape(-1)
+    node = jnp.full(n_slots, m, jnp.int32).at[rank].set(children, mode="drop")
+    # Rows: those in no slot see an extra one, which is never split.
+    split, feature, code, side = (
+        jnp.pad(a, (0, 1)) for a in (split, feature, best.code, best.missing_left)
+    )
+    rank = jnp.pad(rank, (0, 2), constant_values=n_slots).astype(jnp.int32)
+    v = level.slot
+    own = bins.codes.reshape(-1)[feature[v] * n + jnp.arange(n)].astype(jnp.int32)
+    right = own > code[v]
+    if missing:
+        right = jnp.where(own == n_bins - 1, ~side[v], right)
+    leaf = jnp.where(split[v], 2 * level.leaf + 1 + right, level.leaf)
+    return _Level(level.depth + 1, tree, leaf, rank[2 * v + right], node)
+
+
+def leaves(tree: Tree, X: Rows) -> Int[Array, " n"]:
+    """The leaf that each row falls into, by its numbers."""
+    m = len(tree.feature)
+    tiny = jnp.finfo(X.dtype).tiny
+    i = jnp.arange(len(X))
+
+    def step(_: Array, v: Array) -> Array:
+        j = tree.feature[v]
+        x = X[i, jnp.maximum(j, 0)]
+        x = jnp.where(jnp.abs(x) < tiny, 0.0, x)
+        left = jnp.where(jnp.isnan(x), tree.missing_left[v], x <= tree.threshold[v])
+        return jnp.where(j < 0, v, 2 * v + 2 - left)
+
+    return jax.lax.fori_loop(0, (m + 1).bit_length() - 2, step, jnp.zeros(len(X), jnp.int32))

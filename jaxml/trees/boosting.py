@@ -1,0 +1,371 @@
+"""Second-order boosting: each tree takes a Newton step of any twice-differentiable loss.
+
+    J(z) = sum_i s_i l(z_i, y_i),   z_i = b + sum_t learning_rate w_t(leaf of x_i in tree t)
+    round t: min over trees  sum_i s_i [g_i w + h_i w^2 / 2] + sum over leaves (l2/2) w^2
+    => w = -G/(H + l2),   gain of a split = 1/2 [G_L^2/(H_L + l2) + G_R^2/(H_R + l2) - G^2/(H + l2)]
+
+g_i and h_i are the derivatives of l(z_i, y_i) in z_i, by autodiff. b is the constant of least loss.
+Missing values (NaN) go to the side that gains more, learned for each split; where a split saw none,
+to the larger side.
+
+Symbols: s_i = sample_weight[i], 1 if None; G, H = sums of s_i g_i and s_i h_i over a leaf.
+XGBoost: eta = learning_rate, lambda = l2, gamma = 2 min_split_gain (its gain lacks the 1/2), and
+min_child_weight = 0 unless given; its multiclass curvature is twice the one here.
+Reference: Chen, Guestrin (2016), XGBoost: a scalable tree boosting system, section 2.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxml import _check, losses
+from jaxml._lanes import one_at_a_time
+from jaxml._loop import Code, Fit, certify, input_flags
+from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Int, Key, Real, Rows, Scalar
+from jaxml.trees import _bins, _boost, _grow
+from jaxml.trees._histogram import by_node
+from jaxml.trees.tree import bin_count, classes
+
+__all__ = [
+    "Params", "decision_function", "feature_importances", "fit", "leaf_weight", "predict",
+    "predict_proba", "split_gain",
+]  # fmt: skip
+
+SAMPLE = 256  # rows whose scores are worked out twice
+LABELS = {losses.logistic: (0, 1), losses.exponential: (-1, 1), losses.squared_hinge: (-1, 1)}
+LABELS[losses.hinge] = (-1, 1)
+
+
+class Params(NamedTuple):
+    """T rounds of k trees, each a heap of m nodes; k = 1 but for losses of several scores."""
+
+    base: Float[Array, " k"]  # b
+    feature: Int[Array, "T k m"]  # j, -1 at a leaf
+    threshold: Float[Array, "T k m"]  # rows with x_j <= t go left
+    missing_left: Bool[Array, "T k m"]  # whether rows without x_j go left
+    value: Float[Array, "T k m"]  # learning_rate w at leaves
+    gain: Float[Array, " d"]  # of all splits, by feature
+    loss: Any  # a tree without leaves that holds the loss, so that predict knows it
+
+
+def leaf_weight(G: ArrayLike, H: ArrayLike, l2: ArrayLike) -> Array:
+    """Return -G / (H + l2), the argmin of G w + (H + l2) w^2 / 2; 0 where H + l2 = 0.
+
+    Example:
+      >>> float(leaf_weight(-3.0, 2.0, 1.0))
+      1.0
+    """
+    G, H, l2 = _same(G, H, l2)
+    return _boost.weight(G, H, l2)
+
+
+def split_gain(GL: ArrayLike, HL: ArrayLike, GR: ArrayLike, HR: ArrayLike, l2: ArrayLike) -> Array:
+    """Return how far a split lowers the least of the quadratic.
+
+        1/2 [GL^2/(HL + l2) + GR^2/(HR + l2) - (GL + GR)^2/(HL + HR + l2)]
+
+    Half of what XGBoost reports. A side without curvature and penalty brings nothing.
+
+    Example:
+      >>> float(split_gain(-2.0, 1.0, 2.0, 1.0, 1.0))  # 1/2 (4/2 + 4/2 - 0)
+      2.0
+    """
+    GL, HL, GR, HR, l2 = _same(GL, HL, GR, HR, l2)
+    return _boost.gain(jnp.stack([GL, HL]), jnp.stack([GR, HR]), l2)
+
+
+def _same(*values: Any) -> tuple[Array, ...]:
+    arrays = jnp.broadcast_arrays(*[jnp.asarray(v) for v in values])
+    dtype = jnp.result_type(*arrays, 0.0)
+    return tuple(a.astype(dtype) for a in arrays)
+
+
+def fit(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    loss: Callable[[Any, Any], Scalar] = losses.logistic,
+    n_estimators: int = 100,
+    learning_rate: Real = 0.1,
+    max_depth: int = 6,
+    l2: Real = 1.0,
+    min_split_gain: Real = 0.0,
+    n_bins: int = 256,
+    sample_weight: ArrayLike | None = None,
+    n_classes: int | None = None,
+    min_child_weight: Real = 0.0,
+    subsample: Real = 1.0,
+    colsample: Real = 1.0,
+    key: Key | None = None,
+    base_score: ArrayLike | None = None,
+    X_val: ArrayLike | None = None,
+    y_val: ArrayLike | None = None,
+    patience: int | None = None,
+) -> Fit[Params]:
+    """Boost trees, all rounds in one compiled loop.
+
+    Args:
+      X: Features (n, d), NaN where a value is missing; integers become the default float.
+      y: Labels 0/1 for losses.logistic, -1/1 for the exponential and hinge losses, 0..k-1 for
+        losses.softmax_cross_entropy, else targets.
+      loss: (z, y) -> loss of one row, twice differentiable; static, so pass the same function.
+        Where it has a slope but no curvature, the largest curvature of all rows is taken, or 1.
+      n_estimators: T, static.
+      learning_rate: In (0, 1], traced.
+      max_depth: Static, >= 0.
+      l2: >= 0, traced.
+      min_split_gain: A split needs more, traced.
+      n_bins: 2..256, static; one is kept for missing values.
+      sample_weight: s_i >= 0, not all zero; bins are weighted too.
+      n_classes: k, static, for a loss of k scores: z is (k,), and each round has k trees on the
+        diagonal of the Hessian. None is one score, or max(y) + 1 for softmax_cross_entropy.
+      min_child_weight: H that each side of a split needs, traced.
+      subsample: Share of rows that a round sees, in (0, 1], traced; each is drawn by itself.
+      colsample: Share of features that a round sees, rounded to at least one, traced.
+      key: Random key, required where a share may be below 1.
+      base_score: b, a number or (k,), traced; None is the constant of least loss.
+      X_val: Rows (m, d) that tell which round is best: later ones are taken back.
+      y_val: Their targets.
+      patience: Static; stop after so many rounds without a better one. None runs all.
+
+    Returns:
+      Params, and Info with objective = the mean training loss, n_iter = rounds kept, and residual
+      = the largest difference between the scores summed up in the rounds and those of
+      decision_function, over 256 rows, relative to the largest score. ILL_CONDITIONED if they
+      differ; DIVERGED if the scores are not finite. Derivatives of a fit are 0 by definition;
+      decision_function has those in base and value.
+
+    Raises:
+      ValueError: Shapes disagree, an option is out of range, labels are not those of the loss, key
+        is missing, or a concrete array holds inf, or NaN outside X.
+      TypeError: An array is not numeric, or a static argument is no integer.
+
+    Example:
+      >>> X, y = jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 0, 1, 1])
+      >>> params = fit(X, y, n_estimators=5, max_depth=1).params
+      >>> predict(params, [[0.5], [2.5], [jnp.nan]]).tolist()
+      [0, 1, 0]
+    """
+    X = _check.array("X", X, ndim=2)
+    dtype, n = X.dtype, X.shape[0]
+    n_estimators = _check.integer("n_estimators", n_estimators, 1)
+    if n_classes is not None or loss is losses.softmax_cross_entropy:
+        n_classes = classes(y, n_classes)
+    y = _targets("y", y, n, loss, n_classes, dtype)
+    s = _check.weights(sample_weight, X)
+    options = _boost.Options(
+        learning_rate=_check.above("learning_rate", learning_rate, 0, dtype=dtype),
+        l2=_check.at_least("l2", l2, 0, dtype=dtype),
+        min_split_gain=_check.at_least("min_split_gain", min_split_gain, 0, dtype=dtype),
+        min_child_weight=_check.at_least("min_child_weight", min_child_weight, 0, dtype=dtype),
+        subsample=_share("subsample", subsample, dtype),
+        colsample=_share("colsample", colsample, dtype),
+    )
+    if key is None and (options.subsample is not None or options.colsample is not None):
+        raise ValueError("key is required where subsample or colsample is below 1: got None")
+    k = n_classes or 1
+    if base_score is not None:
+        base_score = _check.array(
+            "base_score",
+            np.atleast_1d(base_score)
+            if _check.is_concrete(base_score)
+            else jnp.atleast_1d(base_score),
+            ndim=1,
+            dtype=dtype,
+        )
+        if base_score.shape not in ((1,), (k,)):
+            raise ValueError(f"base_score must be a number or ({k},): got shape {base_score.shape}")
+        base_score = jnp.broadcast_to(_check.finite("base_score", base_score), (k,))
+    validation = None
+    if (X_val is None) != (y_val is None) or (patience is not None and X_val is None):
+        raise ValueError("X_val and y_val are given together, and patience only with them")
+    if X_val is not None:
+        X_val = _check.rows(X_val, d=X.shape[1]).astype(dtype)
+        y_val = _targets("y_val", y_val, X_val.shape[0], loss, n_classes, dtype)
+        validation = _boost.Validation(_known("X_val", X_val), y_val)
+    found = _fit(
+        X, y, s, options, base_score, key, validation,
+        loss=loss,
+        n_estimators=n_estimators,
+        max_depth=_grow.depth(_check.integer("max_depth", max_depth, 0), n),
+        n_bins=bin_count(n_bins, n + 1),
+        n_outputs=k,
+        patience=None if patience is None else _check.integer("patience", patience, 1),
+        weighted=sample_weight is not None,
+    )  # fmt: skip
+    if _check.is_concrete(found.info.code, X) and int(np.max(found.info.code)) >= Code.BAD_LABELS:
+        _known("X", X)
+    return _check.raise_for(found, y, s) if _check.is_concrete(X) else found
+
+
+def _base(value: Any, k: int, dtype: Any) -> Float[Array, " k"]:
+    flat = np.atleast_1d if _check.is_concrete(value) else jnp.atleast_1d
+    value = _check.array("base_score", flat(value), ndim=1, dtype=dtype)
+    if value.shape not in ((1,), (k,)):
+        raise ValueError(f"base_score must be a number or ({k},): got shape {value.shape}")
+    return jnp.broadcast_to(_check.finite("base_score", value), (k,))
+
+
+def _share(name: str, value: Any, dtype: Any) -> Scalar | None:
+    """A share in (0, 1], None if it is 1 for sure."""
+    value = _check.above(name, value, 0, dtype=dtype)
+    if _check.is_concrete(value):
+        if float(value) > 1:
+            raise ValueError(f"{name} must be in (0, 1]: got {float(value)}")
+        if float(value) == 1:
+            return None
+    return value
+
+
+def _targets(name: str, y: Any, n: int, loss: Any, n_classes: int | None, dtype: Any) -> Array:
+    """Labels of several classes, or numbers; NaN where a traced label is none of its loss."""
+    if n_classes is not None:
+        return _check.labels(y, n, n_classes=n_classes)
+    y = _check.finite(name, _check.array(name, y, ndim=1, dtype=dtype))
+    if y.shape != (n,):
+        raise ValueError(f"{name} needs one entry per row of X: expected {n}, got {y.shape[0]}")
+    if loss in LABELS:
+        a, b = LABELS[loss]
+        right = (y == a) | (y == b)
+        if _check.is_concrete(y) and not np.asarray(right).all():
+            wrong = np.asarray(y)[~np.asarray(right)][0]
+            raise ValueError(f"{name} must hold the labels {a} and {b}: got {wrong:g}")
+        y = jnp.where(right, y, jnp.nan)
+    return y
+
+
+def _known(name: str, X: Rows) -> Rows:
+    """Return X after raising for inf in it when it is concrete; NaN is a missing value."""
+    if _check.is_concrete(X) and np.isinf(np.asarray(X)).any():
+        raise ValueError(f"{name} contains inf; NaN stands for a missing value")
+    return X
+
+
+@partial(
+    jax.jit,
+    static_argnames=(
+        "loss", "n_estimators", "max_depth", "n_bins", "n_outputs", "patience", "weighted",
+    ),
+)  # fmt: skip
+def _fit(
+    X: Rows,
+    y: Array,
+    s: Column,
+    options: _boost.Options,
+    base: Float[Array, " k"] | None,
+    key: Key | None,
+    validation: _boost.Validation | None,
+    *,
+    loss: Callable,
+    n_estimators: int,
+    max_depth: int,
+    n_bins: int,
+    n_outputs: int,
+    patience: int | None,
+    weighted: bool,
+) -> Fit[Params]:
+    X, y, s, options, base, validation = jax.lax.stop_gradient((X, y, s, options, base, validation))
+    labels = jnp.issubdtype(y.dtype, jnp.integer)
+    stray = (y < 0).any() if labels else jnp.isnan(y).any()
+    bins = _bins.make(X, s, n_bins=n_bins, weighted=weighted, missing=True)
+    b = _boost.constant(loss, y, s, n_outputs) if base is None else base
+    run = partial(
+        _boost.run, loss=loss, n_estimators=n_estimators, max_depth=max_depth, patience=patience
+    )
+    rounds = one_at_a_time(run)(bins, y, s, b, options, key, validation)
+    tree, value = rounds.tree, rounds.value
+    some = slice(None, None, -(-X.shape[0] // SAMPLE))
+    again = _scores(b, tree.feature, tree.threshold, tree.missing_left, value, X[some])
+    apart = jnp.max(jnp.abs(again - rounds.z[some])) / jnp.maximum(jnp.max(jnp.abs(again)), 1e-30)
+    kept = (jnp.arange(n_estimators) < rounds.kept)[:, None, None]
+    feature = jnp.where(kept, tree.feature, -1)
+    gains = jnp.where(kept, tree.gain, 0.0).reshape(-1, 1)
+    gain = by_node(jnp.maximum(tree.feature, 0).reshape(-1), gains, X.shape[1])[:, 0]
+    params = Params(
+        b, feature, tree.threshold, tree.missing_left, jnp.where(kept, value, 0.0), gain,
+        jax.tree_util.Partial(loss),
+    )  # fmt: skip
+    known = jnp.where(jnp.isnan(X), 0.0, X)
+    flags = input_flags(known, s, s, jnp.max(known) - jnp.min(known))
+    code = Code.BAD_LABELS if labels or loss in LABELS else Code.NONFINITE_INPUT
+    return certify(
+        params,
+        objective=_boost.mean_loss(loss, rounds.best, y, s),
+        residual=apart,
+        tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
+        n_iter=rounds.kept,
+        flags=(*(f for f in flags if f[0] is not Code.DIVERGED), (code, stray)),
+        unmet=Code.ILL_CONDITIONED,
+    )
+
+
+@jax.jit
+def _scores(
+    base: Array, feature: Array, threshold: Array, missing_left: Array, value: Array, X: Rows
+) -> Float[Array, "n k"]:
+    def add(z: Array, leaves: tuple) -> tuple[Array, None]:
+        feature, threshold, missing_left, value = leaves
+        tree = _grow.Tree(feature, threshold, missing_left, gain=value)  # gains are not looked at
+        return z + _boost.sum_of_trees(tree, value, X), None
+
+    z = jnp.broadcast_to(base[None, :], (len(X), len(base))).astype(X.dtype)
+    return jax.lax.scan(add, z, (feature, threshold, missing_left, value))[0]
+
+
+def decision_function(params: Params, X: ArrayLike) -> Array:
+    """Return the scores z (n,), or (n, k) of a loss of k scores; NaN in X is a missing value.
+
+    Raises:
+      ValueError: X has another number of columns, or a concrete X holds inf. A traced row with inf
+        gets NaN.
+    """
+    X = _known("X", _check.rows(X, d=len(params.gain)))
+    z = _scores(*params[:5], X)
+    z = jnp.where(jnp.isinf(X).any(axis=1)[:, None], jnp.nan, z)
+    return z[:, 0] if len(params.base) == 1 else z
+
+
+def predict_proba(params: Params, X: ArrayLike) -> Array:
+    """Return P(y = 1) (n,) for the logistic loss, or P(y = c) (n, k) for the softmax.
+
+    Raises:
+      ValueError: The loss of the fit is another: it has no probabilities.
+    """
+    z, loss = decision_function(params, X), params.loss.func
+    if loss is losses.logistic:
+        return jax.nn.sigmoid(z)
+    if loss is losses.softmax_cross_entropy:
+        return jax.nn.softmax(z, axis=1) if z.ndim == 2 else jnp.ones((len(z), 1), z.dtype)
+    raise ValueError("the loss of the fit has no probabilities: expected logistic or softmax")
+
+
+def predict(params: Params, X: ArrayLike) -> Array:
+    """Return the label by the sign of the score or the largest of them, or the score itself.
+
+    Labels for the losses that have them, of equal scores the lower one, -1 for a traced row with
+    inf (0 for labels -1, 1); scores for any other loss.
+    """
+    z, loss = decision_function(params, X), params.loss.func
+    if loss is losses.softmax_cross_entropy:
+        z = z if z.ndim == 2 else z[:, None]
+        known = ~jnp.isnan(z).any(axis=1)
+        return jnp.where(known, jnp.argmax(z, axis=1), -1).astype(jnp.int32)
+    if loss not in LABELS:
+        return z
+    low, high = LABELS[loss]
+    return jnp.where(jnp.isnan(z), low - 1 if low == 0 else 0, jnp.where(z > 0, high, low)).astype(
+        jnp.int32
+    )
+
+
+def feature_importances(params: Params) -> Float[Array, " d"]:
+    """Return the share of each feature in the gains of all splits; they sum to 1, or are all 0.
+
+    XGBoost: importance_type="total_gain", normalized.
+    """
+    whole = jnp.sum(params.gain)
+    return params.gain / jnp.where(whole > 0, whole, 1.0)
