@@ -9,6 +9,8 @@
     neighbors           knn
     nn                  initializers activations dense dropout norm conv pool residual lstm
                         attention positional transformer
+    metrics             classification ranking calibration regression, exact and weighted
+    preprocessing       standard min_max robust
     model_selection     splits as weights, cross-validation in one compiled call
     analysis            convexity gradient_flow
     datasets            small real data sets and a text, shipped with the package
@@ -30,11 +32,13 @@ from jaxml import (
     latent,
     linear,
     losses,
+    metrics,
     model_selection,
     neighbors,
     nn,
     optim,
     penalties,
+    preprocessing,
     svm,
     training,
 )
@@ -42,8 +46,8 @@ from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
-    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn",
-    "optim", "penalties", "svm", "training",
+    "datasets", "kernels", "latent", "linear", "losses", "metrics", "model_selection",
+    "neighbors", "nn", "optim", "penalties", "preprocessing", "svm", "training",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -196,9 +196,7 @@ def _score(
     if average is not None:
         _check.choice("average", average, ("binary", "macro", "micro", "weighted"))
     if average == "binary" and k != 2:
-        raise ValueError(
-            f'average="binary" is for n_classes=2: got {k}; "macro", "micro", "weighted", None are not'
-        )
+        raise ValueError(f'average="binary" is for n_classes=2: got {k}; choose another, or None')
     y, p, s = _pair(y_true, y_pred, sample_weight)
     dtype = _inputs.float_of(sample_weight)
     C = _confusion(y, p, s, k=k, dtype=dtype)

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml import _check
+from jaxml import _check, _order
 from jaxml._numerics import total
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Scalar, Weights
-from jaxml.metrics import _inputs, _order
+from jaxml.metrics import _inputs, _ranks
 
 __all__ = ["RocCurve", "roc_auc", "roc_curve"]
 
@@ -105,11 +105,11 @@ def _areas(y: Array, Z: Float[Array, "n k"], s: Weights, *, average: str | None)
 
 def _binary(y: Int[Array, " n"], z: Column, s: Weights) -> Scalar:
     if s is None:
-        U, both = _order.count_pairs(z, y)
+        U, both = _ranks.count_pairs(z, y)
         return jnp.where(both > 0, U / jnp.where(both > 0, both, 1.0), jnp.nan)
     k = _order.key(z)
     order = _order.argsort(k, y)
-    first, last = _order.runs(k[order])
+    first, last = _ranks.runs(k[order])
     s, y = s[order], y[order]
     # Of a row: the weight of the other class below its run, and half of that in it. Sums of terms
     # >= 0, so that their quotient is exactly 0, 1/2 or 1 where it should be.
@@ -184,7 +184,7 @@ def _curve(y: Array, z: Column, s: Weights) -> RocCurve:
 
     def rates(counts: Column) -> Column:
         whole = counts[last]
-        # A quotient by a scalar may be a product with its rounded inverse, and miss 1 by a rounding.
+        # A quotient by a scalar may be a product with its inverse, and miss 1 by a rounding.
         share = jnp.minimum(counts / jnp.where(whole > 0, whole, 1.0), 1.0)
         return points(jnp.where(counts == whole, 1.0, share), 0.0)
 

@@ -1,49 +1,15 @@
-"""Rows in the order of their scores, equal scores in the order of their labels, and exactly so.
-
-XLA sorts integers without a comparator but floats and pairs with one, many times slower on a CPU.
-So a float becomes an integer of the same order, and what must follow it through the sort is packed
-below it in 64 bits (which do not need jax_enable_x64: no number of that width leaves this module).
-"""
+"""Rows sorted by score and, of equal scores, by label: runs of ties, and pairs counted exactly."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxml import _order
 from jaxml._lanes import any_lane
 from jaxml._typing import Array, Bool, Column, Int
 
-__all__ = ["Runs", "argsort", "count_pairs", "key", "runs"]
-
-LOW = 0xFFFFFFFF
-
-
-def key(z: Array) -> Array:
-    """Integers of the width of z that order as z does: -0 equals 0, NaN lies beyond inf."""
-    narrow = z.dtype == jnp.float32
-    z = jax.lax.stop_gradient(jnp.where(z == 0, 0.0, z))
-    b = jax.lax.bitcast_convert_type(z, jnp.int32 if narrow else jnp.int64)
-    # Of negative numbers, the larger magnitude is the smaller number.
-    return jnp.where(b < 0, b ^ jnp.iinfo(b.dtype).max, b)
-
-
-def argsort(k: Int[Array, " n"], label: Int[Array, " n"]) -> Int[Array, " n"]:
-    """Indices that sort by (k, label, index); label is 0 or 1.
-
-    32-bit keys in one sort, 64-bit keys in two: by the low half, then stably by the high half.
-    """
-    with jax.enable_x64(True):
-        index = jax.lax.iota(jnp.int64, k.shape[0])
-        tail = index | (label.astype(jnp.int64) << 31)  # n < 2^31
-        if k.dtype == jnp.int32:
-            return _unpacked(jax.lax.sort((k.astype(jnp.int64) << 32) | tail))
-        first = _unpacked(jax.lax.sort(((k & LOW) - 2**31 << 32) | tail))
-        second = _unpacked(jax.lax.sort((k[first] >> 32 << 32) | index))
-        return first[second]
-
-
-def _unpacked(packed: Array) -> Int[Array, " n"]:
-    return (packed & 0x7FFFFFFF).astype(jnp.int32)
+__all__ = ["Runs", "count_pairs", "runs"]
 
 
 class Runs(NamedTuple):
@@ -56,7 +22,7 @@ class Runs(NamedTuple):
 def runs(sorted_keys: Array) -> Runs:
     """The runs of equal entries."""
     n = sorted_keys.shape[0]
-    new = jnp.concatenate([jnp.ones(1, bool), sorted_keys[1:] != sorted_keys[:-1]])
+    new = _begins(sorted_keys)
     index = jnp.arange(n, dtype=jnp.int32)
     first = jax.lax.cummax(jnp.where(new, index, 0))
     ends = jnp.concatenate([new[1:], jnp.ones(1, bool)])
@@ -84,7 +50,7 @@ def count_pairs(z: Column, label: Int[Array, " n"]) -> tuple[Array, Array]:
 
 def _sorted(z: Column, label: Int[Array, " n"]) -> tuple[Bool[Array, " n"], Int[Array, " n"]]:
     """Rows by (z, label): whether each begins a run of equal z, and its label."""
-    k = key(z)
+    k = _order.key(z)
 
     def split(packed: Array) -> tuple[Array, Array]:
         return _begins(packed >> 1), (packed & 1).astype(jnp.int32)
@@ -107,7 +73,7 @@ def _sorted(z: Column, label: Int[Array, " n"]) -> tuple[Bool[Array, " n"], Int[
 
         def gathered(k: Array, short: Array, label: Array) -> tuple[Array, Array]:
             del short
-            order = argsort(k, label)
+            order = _order.argsort(k, label)
             return _begins(k[order]), label[order]
 
         return jax.lax.cond(~any_lane(~fits), packed, gathered, k, short, label)
