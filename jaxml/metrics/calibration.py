@@ -12,7 +12,7 @@ Reference: Brier (1950), Verification of forecasts expressed in terms of probabi
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,8 @@ __all__ = [
     "BrierDecomposition", "brier_decomposition", "brier_score", "expected_calibration_error",
     "log_loss",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 
 def log_loss(y_true: ArrayLike, p: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Scalar:
@@ -152,12 +154,14 @@ def _pair(
     return y, p, _inputs.columns(s, y.shape[0], p.dtype), k
 
 
-def _judged(value: Array, y: Array, p: Array, s: Weights, k: int) -> Array:
+def _judged(value: T, y: Array, p: Array, s: Weights, k: int) -> T:
     checks = (_inputs.whole, "y_true", y, k), (_inputs.unit, "p", p)
     return _inputs.judged(value, s, *checks)
 
 
-def _mean_of(loss: jax.stages.Wrapped, y_true: ArrayLike, p: ArrayLike, s: ArrayLike | None):
+def _mean_of(
+    loss: jax.stages.Wrapped, y_true: ArrayLike, p: ArrayLike, s: ArrayLike | None
+) -> Scalar:
     y, p, s, k = _pair(y_true, p, s)
     return _judged(loss(y, p, s, k=k), y, p, s, k)
 
@@ -210,7 +214,8 @@ def _calibration(y: Array, p: Array, s: Weights, *, k: int, n_bins: int) -> Scal
     weighted = error if s is None else s * jnp.where(s > 0, error, 0.0)
     off = _counts.by_cell(_bins(p, n_bins), weighted[:, None], n_bins)[:, 0]
     M = _inputs.mass(jnp.ones(p.shape, bool), s, p.dtype)
-    return jnp.where(valid, jnp.sum(losses.absolute(off, 0.0)) / jnp.where(valid, M, 1.0), jnp.nan)
+    distance = jnp.sum(losses.absolute(off, jnp.zeros_like(off)))
+    return jnp.where(valid, distance / jnp.where(valid, M, 1.0), jnp.nan)
 
 
 @partial(jax.jit, static_argnames="n_bins")

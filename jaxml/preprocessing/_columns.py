@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._typing import Array, ArrayLike, Column, Float, Rows
 
-__all__ = ["inputs", "inverse", "mapped", "or_one", "varies"]
+__all__ = ["ends", "inputs", "inverse", "mapped", "or_one", "varies"]
 
 Vector = Float[Array, " d"]
 
@@ -20,6 +20,11 @@ def inputs(X: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Rows, Column]
     """Return (X, s) checked."""
     X = _check.array("X", X, ndim=2)
     return X, jnp.asarray(_check.weights(sample_weight, X))
+
+
+def ends(X: Rows) -> Float[Array, "2 d"]:
+    """The smallest and the largest number of each column, NaN if it holds one."""
+    return jnp.stack([jnp.min(X, axis=0), jnp.max(X, axis=0)])
 
 
 def varies(spread: Vector, size: Vector) -> Array:
@@ -35,13 +40,13 @@ def or_one(spread: Vector, size: Vector) -> Vector:
 @jax.jit
 def _mapped(X: Rows, c: Vector, r: Vector) -> tuple[Rows, Array]:
     Z = (X - c[None, :]) / r[None, :]
-    return Z, jnp.isfinite(Z).all()
+    return Z, jnp.isfinite(Z).all(axis=0).all()
 
 
 @jax.jit
 def _inverse(Z: Rows, c: Vector, r: Vector) -> tuple[Rows, Array]:
     X = c[None, :] + r[None, :] * Z
-    return X, jnp.isfinite(X).all()
+    return X, jnp.isfinite(X).all(axis=0).all()
 
 
 def mapped(X: ArrayLike, c: Vector, r: Vector) -> Rows:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
+from jaxml._lanes import any_lane
 from jaxml._loop import Fit, certify, input_flags
 from jaxml._numerics import default_tol
 from jaxml._typing import Array, ArrayLike, Column, Float, Rows
@@ -56,11 +57,16 @@ def fit(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Fit[Params]:
 
 @jax.jit
 def _fit(X: Rows, s: Column) -> Fit[Params]:
-    there = (s > 0)[:, None]
-    params = Params(
-        jnp.min(jnp.where(there, X, jnp.inf), axis=0),
-        jnp.max(jnp.where(there, X, -jnp.inf), axis=0),
-    )
+    everywhere = _columns.ends(X)
+
+    def masked(X: Rows) -> Array:
+        there = (s > 0)[:, None]
+        low, high = jnp.where(there, X, jnp.inf), jnp.where(there, X, -jnp.inf)
+        return jnp.stack([jnp.min(low, axis=0), jnp.max(high, axis=0)])
+
+    # A mask costs a CPU its fast reduction: only where a row is removed.
+    removed = any_lane((s == 0).any())
+    params = Params(*jax.lax.cond(removed, masked, lambda X: everywhere, X))
     r = _scale(params)
     top = (params.max - params.min) / r
     alive = _columns.varies(params.max - params.min, _size(params))
@@ -70,7 +76,7 @@ def _fit(X: Rows, s: Column) -> Fit[Params]:
         residual=jnp.max(jnp.where(alive, jnp.abs(top - 1), 0.0)),
         tol=default_tol(X.dtype),
         n_iter=1,
-        flags=input_flags(X, s, s, jnp.max(jnp.abs(X))),
+        flags=input_flags(X, s, s, everywhere),
     )
 
 

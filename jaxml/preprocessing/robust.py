@@ -100,7 +100,7 @@ def _fit(X: Rows, s: Column, quantile_range: Float[Array, "2"]) -> Fit[Params]:
         residual=jnp.where(ordered, jnp.max(wrong), jnp.nan),
         tol=default_tol(X.dtype),
         n_iter=1,
-        flags=input_flags(X, s, s, jnp.max(jnp.abs(X))),
+        flags=input_flags(X, s, s, _columns.ends(X)),
     )
 
 
@@ -108,14 +108,22 @@ def _quantile(x: Column, s: Column, ends: Column, h: Scalar, w: Scalar) -> tuple
     """Q of sorted x, and the weight on its wrong side: below it beyond h + w, or h beyond it."""
     h = jnp.minimum(h, ends[-1] - w)  # rounding may carry a sum in another order past the end
     part = jnp.maximum(jnp.minimum(ends, h + w) - jnp.maximum(ends - s, h), 0.0)
-    inside = part > 0
-    low = jax.lax.stop_gradient(jnp.min(jnp.where(inside, x, jnp.inf)))
-    high = jax.lax.stop_gradient(jnp.max(jnp.where(inside, x, -jnp.inf)))
+    n = x.shape[0]
+    low, high = jax.lax.stop_gradient(
+        (
+            x[jnp.minimum(jnp.searchsorted(ends, h, side="right"), n - 1)],
+            x[jnp.minimum(jnp.searchsorted(ends, h + w, side="left"), n - 1)],
+        )
+    )
     # From the lowest of the few rows that take part: exact where they are equal.
-    share = part / jnp.sum(part)
-    Q = low + jnp.sum(jnp.where(inside, share * (x - low), 0.0))
+    Q = low + jnp.sum(part * jnp.where(part > 0, x - low, 0.0)) / jnp.sum(part)
     Q = jnp.where(high < Q, high, Q)
-    below, upto = (jnp.sum(jnp.where(rows, s, 0.0)) for rows in (x < Q, x <= Q))
+
+    def weight(side: str) -> Scalar:
+        rows = jnp.searchsorted(x, Q, side=side)
+        return jnp.where(rows > 0, ends[jnp.maximum(rows - 1, 0)], 0.0)
+
+    below, upto = weight("left"), weight("right")
     return Q, jnp.maximum(jnp.maximum(below - (h + w), h - upto), 0.0)
 
 

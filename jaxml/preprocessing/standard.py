@@ -45,8 +45,8 @@ def fit(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Fit[Params]:
       share of columns that vary, and residual = max over them of |1/S sum_i s_i z_ij| and
       |1/S sum_i s_i z_ij^2 - 1|.
       ILL_CONDITIONED: the residual exceeds sqrt(eps), since a column lies so far from 0 that its
-      mean cannot be stored any closer; the parameters are the best of the dtype. Derivatives with respect to X and
-      sample_weight are those of the formula; a column that does not vary has a derivative of 0.
+      mean cannot be stored any closer; the parameters are the best of the dtype. Derivatives with
+      respect to X and sample_weight are those of the formula, 0 for a column that does not vary.
 
     Raises:
       ValueError: Shapes disagree, or a concrete array holds NaN or inf.
