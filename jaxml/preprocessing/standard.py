@@ -94,8 +94,8 @@ def _moments(X: Rows, p: Column, s: Column) -> tuple[Array, Array]:
     def rescaled(X: Rows) -> tuple[Array, Array]:
         peak = jnp.max(jnp.where((s > 0)[:, None], jnp.abs(X), 0.0), axis=0)
         u = jnp.where(extreme & (peak > 0), jax.lax.stop_gradient(peak), 1.0)
-        m, sd = moments(X / u[None, :], p)
-        return m * u, sd * u
+        m_u, sd_u = moments(X / u[None, :], p)
+        return jnp.where(jnp.isfinite(m), m, m_u * u), sd_u * u
 
     m_u, sd_u = jax.lax.cond(any_lane(extreme.any()), rescaled, lambda X: (m, sd), X)
     return jnp.where(extreme, m_u, m), jnp.where(extreme, sd_u, sd)

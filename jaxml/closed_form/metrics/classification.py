@@ -33,7 +33,7 @@ def harmonic(y: Labels, p: Labels, s: Column, *, label: int = 1) -> Scalar:
     return 2 * P * R / (P + R)
 
 
-def f1_weight_gradient(s: Column, y: Labels, p: Labels) -> Column:
+def f1_weight_gradient(s: Column, p: Labels, y: Labels) -> Column:
     """DF1/ds."""
     # F1 = a/b, a = 2 TP, b = 2 TP + FP + FN;  da/ds_i = 2 [y_i = p_i = 1],  db/ds_i = [y_i] + [p_i]
     # => dF1/ds_i = (da/ds_i - F1 db/ds_i) / b:  a row that is right helps, a wrong one costs

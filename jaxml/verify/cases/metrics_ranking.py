@@ -127,6 +127,10 @@ def _f1(y: Array, p: Array, s: Array, **kw: Any) -> Array:
     return metrics.f1(y, p, sample_weight=s, **kw)
 
 
+def _f1_of_weights(s: Array, p: Array, y: Array) -> Array:
+    return metrics.f1(y, p, sample_weight=s)
+
+
 def _by_counts(y: Array, p: Array, s: Array) -> Array:
     tp, fp, fn = hand_counts.counts(y, p, s)
     return 2 * tp / (2 * tp + fp + fn)
@@ -182,7 +186,8 @@ def _soft_f1(z: Array, t: Array, y: Array, s: Array) -> Array:
 
 
 TIED, PREDICTED = Domain(_scored, SHAPES), Domain(_predicted, SHAPES)
-SOFT, COLD = Domain(_soft, SHAPES), Domain(_cold, SHAPES)
+SOFT, COLD = Domain(_soft, SHAPES[:1]), Domain(_cold, SHAPES)
+LABELED = Domain(_of_classes, SHAPES[:1])
 AUC, F1 = ("auc",), ("f1",)
 
 CASES = (
@@ -197,13 +202,13 @@ CASES = (
     Case("metrics.roc_curve/rates", AUC, "identity", _curve_rates, _rates,
          Domain(_distinct, SHAPES), ROUNDING, "rates by their definition"),
     Case("metrics.roc_auc/reversed", AUC, "identity", _both_ways,
-         lambda y, z, **kw: jnp.ones((), z.dtype), TIED, ROUNDING, "each pair is won once, or tied"),
+         lambda y, z, **kw: jnp.ones((), z.dtype), TIED, ROUNDING, "each pair is won or tied"),
     Case("metrics.roc_auc/order-only", AUC, "identity", _stretched,
          lambda y, z, **kw: jnp.zeros(4, z.dtype), TIED, EXACT, "monotone maps keep every pair"),
     Case("metrics.roc_auc/one-against-rest", AUC, "identity", _areas, _averages,
-         Domain(_classes, SHAPES), ROUNDING, "Hand, Till (2001)"),
+         Domain(_classes, SHAPES[:1]), ROUNDING, "Hand, Till (2001)"),
     Case("metrics.roc_auc/weight-gradient", AUC, "gradient", jax.grad(_auc_of_weights),
-         hand.weight_gradient, Domain(_by_weight, SHAPES), ROUNDING, "quotient rule",
+         hand.weight_gradient, Domain(_by_weight, SHAPES[:1]), ROUNDING, "quotient rule",
          _auc_of_weights),
     Case("metrics.soft_auc/value", AUC, "identity", _soft_auc, hand_soft.soft_auc, SOFT, ROUNDING,
          "Yan et al. (2003)"),
@@ -213,7 +218,7 @@ CASES = (
          lambda z, t, y, s: hand.pairs(y, z, sample_weight=s), COLD, LIMIT, "t -> 0"),
     Case("metrics.confusion_matrix/sums", F1, "identity",
          lambda y, p, s: metrics.confusion_matrix(y, p, n_classes=K, sample_weight=s),
-         partial(hand_counts.confusion_matrix, n_classes=K), Domain(_of_classes, SHAPES), ROUNDING,
+         partial(hand_counts.confusion_matrix, n_classes=K), LABELED, ROUNDING,
          "each entry by its definition"),
     Case("metrics.precision-recall/shares", F1, "identity", _scores, hand_counts.shares, PREDICTED,
          ROUNDING, RIJSBERGEN),
@@ -224,11 +229,11 @@ CASES = (
          "2PR/(P + R) = 2 min(P, R) max(P, R)/(P + R)",
          mutants=(partial(_twice_the_smaller, factor=0.99),)),
     Case("metrics.f1/averages", F1, "identity", _library_means, _means,
-         Domain(_of_classes, SHAPES), ROUNDING, "means of the harmonic means; micro is accuracy"),
+         LABELED, ROUNDING, "means of the harmonic means; micro is accuracy"),
     Case("metrics.f1/weight-gradient", F1, "gradient",
-         jax.grad(lambda s, y, p: _f1(y, p, s)), hand_counts.f1_weight_gradient,
-         Domain(lambda rng, n: (lambda y, p, s: (s, y, p))(*_predicted(rng, n)), SHAPES), ROUNDING,
-         "quotient rule", lambda s, y, p: _f1(y, p, s)),
+         jax.grad(_f1_of_weights), hand_counts.f1_weight_gradient,
+         Domain(lambda rng, n: _predicted(rng, n)[::-1], SHAPES[:1]), ROUNDING, "quotient rule",
+         _f1_of_weights),
     Case("metrics.soft_f1/value", F1, "identity", _soft_f1,
          partial(hand_soft.soft_f1, threshold=0.5), SOFT, ROUNDING, "P and R of soft predictions"),
     Case("metrics.soft_f1/gradient", F1, "gradient", jax.grad(_soft_f1),

@@ -18,7 +18,7 @@ from jaxml.verify.domains import Domain, Generator, design, labels
 __all__ = ["CASES"]
 
 SHAPES = ((24,), (6,))
-ROWS = ((16, 4), (9, 3))
+ROWS = ((16, 4),)
 BINS, K = 5, 3
 CANCELS = Tolerance(1e-12, 1e-5, "terms of size 1 that cancel", scale=1.0)
 MURPHY = "Murphy (1973); Stephenson et al. (2008), eq. (7)"
@@ -42,6 +42,10 @@ def _centered(rng: Generator, n: int) -> Point:
 def _moving(rng: Generator, n: int) -> tuple:
     y, p = (at := _probable(rng, n)).args
     return p, y, at.kwargs["sample_weight"]
+
+
+def _middling(rng: Generator, n: int) -> tuple:
+    return rng.uniform(0.2, 0.8, size=n), labels(rng, n, 2), rng.uniform(0.5, 2.0, size=n)
 
 
 def _simplex(rng: Generator, n: int) -> tuple:
@@ -118,12 +122,14 @@ def _idle(rng: Generator, n: int, d: int) -> tuple:
     return X, y
 
 
-def _predicted(X: Array, y: Array) -> Array:
-    return least_squares.predict(least_squares.fit(X, y).params, X)
+def _predicted(X: Array, y: Array, d: int) -> Array:
+    """By least squares with the first d columns; the others, all 0, get no coefficient."""
+    Z = jnp.where(jnp.arange(X.shape[1])[None, :] < d, X, 0.0)
+    return least_squares.predict(least_squares.fit(Z, y, method="svd").params, Z)
 
 
 def _nested(X: Array, y: Array) -> Array:
-    return jnp.stack([metrics.r2(y, _predicted(X[:, :d], y)) for d in range(1, X.shape[1])])
+    return jnp.stack([metrics.r2(y, _predicted(X, y, d)) for d in range(1, X.shape[1])])
 
 
 def _next(X: Array, y: Array, *, factor: float = 1.0) -> Array:
@@ -133,22 +139,23 @@ def _next(X: Array, y: Array, *, factor: float = 1.0) -> Array:
 
 def _adjusted_ratio(X: Array, y: Array) -> Array:
     def left(d: int) -> Array:
-        return 1 - metrics.adjusted_r2(y, _predicted(X[:, :d], y), n_features=d)
+        return 1 - metrics.adjusted_r2(y, _predicted(X, y, d), n_features=d)
 
     return left(X.shape[1] - 1) / left(X.shape[1])
 
 
-PROBABLE, MOVING = Domain(_probable, SHAPES), Domain(_moving, SHAPES)
-NUMBERS, FEATURES = Domain(_numbers, SHAPES), Domain(_features, ROWS)
+PROBABLE, MOVING = Domain(_probable, SHAPES), Domain(_moving, SHAPES[:1])
+NUMBERS, FEATURES = Domain(_numbers, SHAPES[:1]), Domain(_features, ROWS)
 TOPIC, R2 = ("calibration",), ("r2",)
 
 CASES = (
     Case("metrics.log_loss/likelihood", TOPIC, "identity", metrics.log_loss, hand.log_likelihood,
          PROBABLE, ROUNDING, "minus the log of a product of chances"),
     Case("metrics.log_loss/gradient", TOPIC, "gradient", jax.grad(_log_loss),
-         hand.log_loss_gradient, MOVING, ROUNDING, "(p - y) / (p (1 - p))", _log_loss),
-    Case("metrics.log_loss/gradient of classes", TOPIC, "gradient", jax.grad(_of_classes),
-         _of_classes_gradient, Domain(_simplex, SHAPES), ROUNDING, "through a softmax",
+         hand.log_loss_gradient, Domain(_middling, SHAPES[:1]), ROUNDING, "(p - y) / (p (1 - p))",
+         _log_loss),
+    Case("metrics.log_loss/classes", TOPIC, "gradient", jax.grad(_of_classes),
+         _of_classes_gradient, Domain(_simplex, SHAPES[:1]), ROUNDING, "through a softmax",
          _of_classes),
     Case("metrics.brier_score/squares", TOPIC, "identity", metrics.brier_score, hand.squares,
          PROBABLE, ROUNDING, "Brier (1950)"),
@@ -164,7 +171,7 @@ CASES = (
          partial(hand.decomposition, n_bins=BINS), PROBABLE, CANCELS, MURPHY),
     Case("metrics.brier_decomposition/sum", TOPIC, "identity", _sum_of_parts, hand.squares,
          PROBABLE, ROUNDING, MURPHY),
-    Case("metrics.brier_decomposition/three terms", TOPIC, "identity", _sum_of_three,
+    Case("metrics.brier_decomposition/three-terms", TOPIC, "identity", _sum_of_three,
          hand.squares, Domain(_centered, SHAPES), ROUNDING, "one forecast in each bin"),
     Case("metrics.mean_squared_error/gradient", R2, "gradient", jax.grad(_mse),
          hand_r2.mse_gradient, NUMBERS, ROUNDING, "2 (z - y)", _mse),
@@ -173,12 +180,12 @@ CASES = (
          "variance as a mean over pairs"),
     Case("metrics.r2/gradient", R2, "gradient", jax.grad(_r2), hand_r2.r2_gradient, NUMBERS,
          ROUNDING, "-2 (z - y) / SS_tot", _r2),
-    Case("metrics.r2/added features", R2, "bound", _nested, _next, FEATURES, SOLVE,
+    Case("metrics.r2/added-features", R2, "bound", _nested, _next, FEATURES, SOLVE,
          "a smaller model is a larger one with coefficients 0",
          mutants=(partial(_next, factor=0.5),)),
     Case("metrics.adjusted_r2/ratio", R2, "identity", _adjusted_ratio, hand_r2.adjusted_ratio,
          FEATURES, SOLVE, "F statistic of one coefficient"),
-    Case("metrics.adjusted_r2/idle feature", R2, "identity", _adjusted_ratio,
+    Case("metrics.adjusted_r2/idle-feature", R2, "identity", _adjusted_ratio,
          lambda X, y: jnp.asarray((len(y) - X.shape[1] - 1) / (len(y) - X.shape[1]), y.dtype),
          Domain(_idle, ROWS), SOLVE, "t = 0: adjusted R^2 falls by a row's worth"),
 )  # fmt: skip

@@ -81,14 +81,13 @@ def _mixture(x: Array, share: Array, far: Array) -> tuple[Array, ...]:
 
 
 def _outliers_borne(x: Array) -> list[Array]:
-    """By scaler: how many rows at FAR are needed to move its center, and its scale, by half of it."""
+    """How many rows at FAR carry center and scale along: of standard, then of robust."""
     n = len(x)
     m = jnp.arange(1, n + 1)
     moved = jnp.where(jnp.arange(n)[None, :] < m[:, None], FAR, x[None, :])  # (n, n)
 
     def first(model: ModuleType, field: int) -> Array:
         leaf = jax.vmap(lambda x: model.fit(x[:, None]).params[field][0])(moved)
-        # Once all rows are there, nothing spreads: the least number that does it is asked for.
         gone = jnp.abs(leaf) > FAR / (2 * n)
         return jnp.min(jnp.where(gone, m, n + 1)).astype(x.dtype)
 
@@ -122,19 +121,19 @@ def _flat_scaled(X: Array) -> list[Array]:
 
 
 def _flat_by_hand(X: Array) -> list[Array]:
-    # Columns that do not vary keep their unit; 1, 2 becomes -1, 1; 0, 1; -1, 1 by quartiles 1/2 apart
+    # 2, 3 of a column 1, 2: (x - 3/2) / (1/2), x - 1, and (x - 3/2) / (7/4 - 5/4)
     varying = [[1.0, 3.0], [1.0, 2.0], [1.0, 3.0]]
     return [jnp.array([[1.0, 1.0, v] for v in column], X.dtype) for column in varying]
 
 
-ROWS, COUNTED = Domain(_rows, SHAPES), Domain(_counted, SHAPES)
-COLUMN = Domain(_column, LENGTHS)
+ROWS, COUNTED = Domain(_rows, SHAPES), Domain(_counted, SHAPES[:1])
+COLUMN, FEW = Domain(_column, LENGTHS[:1]), Domain(_column, LENGTHS)
 
 CASES = (
     Case("preprocessing.standard/fit", TOPIC, "solution", _fitted(standard),
          hand_standard.parameters, ROWS, ROUNDING, "variance as a mean over pairs"),
     Case("preprocessing.standard/jacobian", TOPIC, "jacobian", jax.jacrev(_scaled(standard)),
-         hand_standard.jacobian, Domain(_weighted_column, LENGTHS), ROUNDING,
+         hand_standard.jacobian, Domain(_weighted_column, LENGTHS[:1]), ROUNDING,
          "dr/dx_k = p_k z_k", _scaled(standard)),
     Case("preprocessing.standard/outliers", TOPIC, "identity", _with_outlier, _mixture,
          Domain(_mixed, LENGTHS), ROUNDING, "variance of a mixture of two groups"),
@@ -151,7 +150,7 @@ CASES = (
     Case("preprocessing.robust/jacobian", TOPIC, "jacobian", jax.jacrev(_scaled(robust)),
          hand_robust.jacobian, COLUMN, ROUNDING, "a quantile moves with the rows it is made of",
          _scaled(robust)),
-    Case("preprocessing.robust/breakdown", TOPIC, "identity", _outliers_borne, _breakdown, COLUMN,
+    Case("preprocessing.robust/breakdown", TOPIC, "identity", _outliers_borne, _breakdown, FEW,
          EXACT, HUBER),
     Case("preprocessing.robust/bounded", TOPIC, "bound", _spread_of_contaminated, _clean_range,
          COLUMN, ROUNDING, HUBER, mutants=(lambda x: 1e-3 * _clean_range(x),)),
