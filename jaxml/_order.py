@@ -24,14 +24,14 @@ def key(z: Array) -> Array:
     return jnp.where(b < 0, b ^ jnp.iinfo(b.dtype).max, b)
 
 
-def argsort(k: Int[Array, " n"], label: Int[Array, " n"]) -> Int[Array, " n"]:
-    """Indices that sort by (k, label, index); label is 0 or 1.
+def argsort(k: Int[Array, " n"], label: Int[Array, " n"] | None = None) -> Int[Array, " n"]:
+    """Indices that sort by (k, label, index); label is 0 or 1, None for all the same.
 
     32-bit keys in one sort, 64-bit keys in two: by the low half, then stably by the high half.
     """
     with jax.enable_x64(True):
         index = jax.lax.iota(jnp.int64, k.shape[0])
-        tail = index | (label.astype(jnp.int64) << 31)  # n < 2^31
+        tail = index if label is None else index | (label.astype(jnp.int64) << 31)  # n < 2^31
         if k.dtype == jnp.int32:
             return _unpacked(jax.lax.sort((k.astype(jnp.int64) << 32) | tail))
         first = _unpacked(jax.lax.sort(((k & LOW) - 2**31 << 32) | tail))

@@ -80,7 +80,9 @@ def float_of(s: ArrayLike | None) -> Any:
 
 def members(y: Array, k: int | None) -> tuple[Int[Array, " n"], Bool[Array, " n"]]:
     """Labels as int32, 0 where they are none of 0..k-1, and where they are; None: any integer."""
-    valid = y == jnp.round(y) if jnp.issubdtype(y.dtype, jnp.floating) else jnp.ones(y.shape, bool)
+    valid = jnp.ones(y.shape, bool)
+    if jnp.issubdtype(y.dtype, jnp.floating):
+        valid = (y == jnp.round(y)) & (jnp.abs(y) < 2**31)  # neither NaN nor inf
     if k is not None and y.dtype != jnp.bool_:
         valid = valid & (y >= 0) & (y < k)
     return jnp.where(valid, y, 0).astype(jnp.int32), valid

@@ -64,7 +64,8 @@ def roc_auc(
       >>> float(roc_auc([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.9]))  # pairs: 1/2 1/2 1 1, of four
       0.75
     """
-    _check.choice("average", str(average).lower(), ("macro", "weighted", "none"))
+    if average is not None:
+        _check.choice("average", average, ("macro", "weighted"))
     y = _inputs.labels("y_true", y_true)
     z = _inputs.scores("y_score", y_score, y.shape[0], ndim=2 if np.ndim(y_score) == 2 else 1)
     if z.ndim == 2 and z.shape[1] < 2:
@@ -108,7 +109,7 @@ def _binary(y: Int[Array, " n"], z: Column, s: Weights) -> Scalar:
         U, both = _ranks.count_pairs(z, y)
         return jnp.where(both > 0, U / jnp.where(both > 0, both, 1.0), jnp.nan)
     k = _order.key(z)
-    order = _order.argsort(k, y)
+    order = _order.argsort(k)
     first, last = _ranks.runs(k[order])
     s, y = s[order], y[order]
     # Of a row: the weight of the other class below its run, and half of that in it. Sums of terms
@@ -164,7 +165,7 @@ def _curve(y: Array, z: Column, s: Weights) -> RocCurve:
     k = ~_order.key(z)  # descending
     if s is not None:
         k = jnp.where(s > 0, k, jnp.iinfo(k.dtype).max)  # removed rows come last
-    order = _order.argsort(k, jnp.zeros(n, jnp.int32))
+    order = _order.argsort(k)
     k, y, z = k[order], y[order], z[order]
     ends = jnp.concatenate([k[1:] != k[:-1], jnp.ones(1, bool)])
     if s is None:

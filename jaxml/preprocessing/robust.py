@@ -82,7 +82,7 @@ def _fit(X: Rows, s: Column, quantile_range: Float[Array, "2"]) -> Fit[Params]:
     starts = q * (S - w)
 
     def column(x: Column) -> tuple[Array, Array, Array]:
-        order = _order.argsort(_order.key(x), jnp.zeros(x.shape, jnp.int32))
+        order = _order.argsort(_order.key(x))
         x, weight = x[order], s[order]
         ends = jnp.cumsum(weight)
         Q, wrong = jax.vmap(lambda h: _quantile(x, weight, ends, h, w))(starts)

@@ -18,7 +18,7 @@ from jaxml.verify.domains import Domain, Generator, design, labels
 __all__ = ["CASES"]
 
 SHAPES = ((24,), (6,))
-ROWS = ((16, 4),)
+ROWS = ((16, 3),)
 BINS, K = 5, 3
 CANCELS = Tolerance(1e-12, 1e-5, "terms of size 1 that cancel", scale=1.0)
 MURPHY = "Murphy (1973); Stephenson et al. (2008), eq. (7)"
