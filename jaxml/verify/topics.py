@@ -76,4 +76,13 @@ TOPICS = {
     "gini": "1 - sum p^2 is the chance that two draws differ; its gradient; the decrease of a split",
     "boosting": "g and h by autodiff equal the hand forms; -G/(H + l2) is the argmin of the "
     "quadratic; the gain of a split is the difference of least objectives, by brute force",
+    "auc": "trapezoids under the ROC = Mann-Whitney U/(n+ n-) = pairs counted, ties half, with "
+    "weights; only the order of the scores counts; the soft AUC becomes it",
+    "f1": "2PR/(P + R) = 2TP/(2TP + FP + FN) <= 2 min(P, R); what it is without positives; the "
+    "soft F1 becomes it",
+    "calibration": "expected calibration error bin by bin; Brier = reliability - resolution + "
+    "uncertainty + what is left within bins; gradients of log loss and Brier",
+    "r2": "1 - SS_res/SS_tot; never falls with a feature, while the adjusted one does if t^2 < 1",
+    "scaling": "Jacobians of standard, min-max and robust scaling; how many outliers move each, as "
+    "a number",
 }
