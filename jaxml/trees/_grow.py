@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
 from jaxml.trees._bins import Bins
 from jaxml.trees._histogram import histogram, running
+from jaxml.trees._sampling import best_of, best_of_some, random_order
 
 __all__ = ["Criterion", "Grown", "Tree", "depth", "grow", "leaves"]
 
@@ -94,7 +95,8 @@ def grow(
       min_mass: Of each side of a split.
       missing: Static; whether the last code is that of NaN, to be sent to the better side.
       features: Which features the tree may use; None is all.
-      max_features: Static; how many of all features, drawn anew, a node may use; None is all.
+      max_features: Static; how many features, drawn anew, a node looks at, and at more only until
+        one can be split there; None is all.
       key: For max_features.
 
     Raises:
@@ -116,12 +118,17 @@ def grow(
         def one(code: Array) -> _Best:
             return _by_feature(code, level, u, criterion, min_mass, n_bins, missing)
 
-        each = jax.lax.map(one, bins.codes)  # a feature's histogram stays in cache
-        allowed = _allowed(level.node, d, features, max_features, key)
-        feature = jnp.argmax(jnp.where(allowed, each.gain, -jnp.inf), axis=0)  # the first of equals
-        best = jax.tree.map(lambda a: a[feature, jnp.arange(n_slots)], each)
-        best = best._replace(gain=jnp.where(allowed.any(axis=0), best.gain, -jnp.inf))
-        return _divide(level, feature.astype(jnp.int32), best, bins, min_gain, missing)
+        usable = jnp.ones((d, n_slots), bool)
+        if features is not None:
+            usable = usable & features[:, None]
+        if key is None or max_features is None or max_features >= d:
+            each = jax.lax.map(one, bins.codes)  # a feature's histogram stays in cache
+            feature, best = best_of(each, usable)
+        else:
+            order = random_order(level.node, usable, key)
+            open_ = level.node < m
+            feature, best = best_of_some(order, max_features, open_, level.slot, bins.codes, one)
+        return _divide(level, feature, best, bins, min_gain, missing)
 
     tree = Tree(
         jnp.full(m, -1, jnp.int32),
@@ -133,21 +140,6 @@ def grow(
     node = jnp.full(n_slots, m, jnp.int32).at[0].set(0)
     end = jax.lax.while_loop(going, descend, _Level(jnp.int32(0), tree, top, top, node))
     return Grown(end.tree, end.leaf)
-
-
-def _allowed(
-    node: Array, d: int, features: Array | None, max_features: int | None, key: Key | None
-) -> Bool[Array, "d S"]:
-    allowed = jnp.ones((d, len(node)), bool)
-    if features is not None:
-        allowed = allowed & features[:, None]
-    if max_features is not None and max_features < d and key is not None:
-        # By node, not by slot: what a node draws depends on nothing else.
-        draw = jax.vmap(lambda v: jax.random.uniform(jax.random.fold_in(key, v), (d,)), out_axes=1)
-        order = jnp.where(allowed, draw(node), 2.0)
-        rank = jnp.argsort(jnp.argsort(order, axis=0), axis=0)
-        allowed = allowed & (rank < max_features)
-    return allowed
 
 
 def _by_feature(

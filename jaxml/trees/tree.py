@@ -159,9 +159,9 @@ def _fit(
     tree, leaf = grown(*jax.lax.stop_gradient((X, s, u, W, min_samples_leaf, min_decrease)))
     m = len(tree.feature)
     if a is None:
-        value, before, after = _shares(leaf, u, W, m, criterion)
+        value, before, after = shares(leaf, u, W, m, criterion)
     else:
-        value, before, after = _means(leaf, y, s, u, a, W, m)
+        value, before, after = means(leaf, y, s, u, a, W, m)
     gained = tree.gain / jnp.where(W > 0, W, 1.0)
     decrease = by_node(jnp.maximum(tree.feature, 0), gained[:, None], X.shape[1])[:, 0]
     change = jnp.abs(before - after - jnp.sum(decrease))
@@ -180,7 +180,7 @@ def _fit(
     )
 
 
-def _shares(
+def shares(
     leaf: Array, u: Array, W: Scalar, m: int, criterion: str
 ) -> tuple[Array, Scalar, Scalar]:
     """Shares of the classes in each leaf, and the impurity of the root and of the tree."""
@@ -195,7 +195,7 @@ def _shares(
     return p, impurity(jnp.sum(sums, axis=0) / W), jnp.sum(weight / W * impurity(p))
 
 
-def _means(
+def means(
     leaf: Array, y: Column, s: Column, u: Array, a: Scalar, W: Scalar, m: int
 ) -> tuple[Array, Scalar, Scalar]:
     """Mean of each leaf, in two passes, and the variance of the root and within the leaves."""

@@ -69,6 +69,13 @@ TOPICS = {
     "for every parameter, the input and the state; padded steps change nothing",
     "max-pool": "the gradient goes to the winner only, of equal entries to the first; padding never"
     " wins; means spread it evenly",
+    "adaboost": "alpha = 1/2 ln((1 - eps)/eps) is the root of dL/dalpha of the exponential loss, "
+    "for K classes too; after the update the tree's weighted error is 1/2; the loss is prod 2 "
+    "sqrt(eps (1 - eps)) and bounds the training error",
+    "bagging": "the mean of B trees has variance rho v + (1 - rho) v/B: of forests without a split "
+    "within a stated standard error, of any forest exactly",
+    "gini": "importances sum to 1 and equal a recount over all splits of all trees; of randomized "
+    "trees they are sums of conditional mutual informations",
     "vanishing-gradient": "sigma' <= 1/4; the gradient through L sigmoid layers is at most (1/4)^L "
     "prod ||W||; measured against ReLU and residual stacks",
     "decision-tree": "the splits chosen by Gini, entropy and variance are those of brute force over "

@@ -1,0 +1,116 @@
+"""Random forests: importances counted again, the variance of a mean of trees, Louppe's table."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxml._typing import Array
+from jaxml.closed_form.trees import forest as hand
+from jaxml.trees import _bootstrap, forest
+from jaxml.verify.case import ROUNDING, STANDARD_ERRORS, Case, Expected
+from jaxml.verify.domains import Domain, Generator, Numbers, design, labels
+
+__all__ = ["CASES"]
+
+K, TREES, DEPTH = 3, 3, 2
+ROWS, REPEATS, SIZES = 8, 400, (1, 2, 10)  # of trees without a split
+RANDOMIZED = 400
+# Seven segments of ten digits on a display.
+SEGMENTS = np.array([[int(bit) for bit in row] for row in (
+    "1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010",
+    "1111111", "1111011",
+)])  # fmt: skip
+
+
+def _seed(rng: Generator) -> Numbers:
+    return rng.integers(0, 2**31, size=2).astype(np.uint32)
+
+
+def _labeled(rng: Generator, n: int, d: int) -> tuple[Numbers, ...]:
+    return design(rng, n, d), labels(rng, n, K), rng.uniform(0.5, 2.0, size=n), _seed(rng)
+
+
+def _repeated(rng: Generator) -> tuple[Numbers, ...]:
+    return rng.standard_normal((REPEATS, ROWS)), _seed(rng)
+
+
+def _display(rng: Generator) -> tuple[Numbers, ...]:
+    return SEGMENTS.astype(float), np.arange(10, dtype=np.int32), _seed(rng)
+
+
+def _grown(X: Array, y: Array, s: Array, seed: Array) -> forest.Params:
+    key = jax.random.wrap_key_data(seed)
+    how = {"n_estimators": TREES, "max_depth": DEPTH, "n_classes": K, "sample_weight": s}
+    return forest.fit(X, y, key=key, max_features=2, **how).params
+
+
+def _importances(X: Array, y: Array, s: Array, seed: Array) -> Array:
+    return forest.feature_importances(_grown(X, y, s, seed))
+
+
+def _recount(X: Array, y: Array, s: Array, seed: Array) -> Array:
+    keys = jax.random.split(jax.random.wrap_key_data(seed), (TREES, 2))[:, 0]
+    c = jnp.stack([_bootstrap.counts(key, s) for key in keys])
+    trees = _grown(X, y, s, seed).trees
+    return hand.importances(trees.feature, trees.threshold, s[None, :] * c, X, y, k=K)
+
+
+def _means(y: Array, key: Array, B: int) -> Array:
+    """Predictions at 0 of forests without a split, one for each row of targets."""
+    X = jnp.zeros((ROWS, 1), y.dtype)
+
+    def one(y: Array, key: Array) -> Array:
+        params = forest.fit(X, y, key=key, n_estimators=B, max_depth=0).params
+        return forest.predict(params, X[:1])[0]
+
+    return jax.vmap(one)(y, jax.random.split(key, len(y)))
+
+
+def _mean_squares(Y: Array, seed: Array) -> list[Array]:
+    key = jax.random.wrap_key_data(seed)
+    return [jnp.mean(_means(Y, key, B) ** 2) for B in SIZES]
+
+
+def _variances(Y: Array, seed: Array, *, correlated: float = 1.0) -> Expected:
+    del seed
+    mean: list[Any] = []
+    for B in SIZES:
+        v, rho = hand.of_means(ROWS, B)
+        mean.append(jnp.asarray(hand.variance_of_mean(correlated * rho, v, B), Y.dtype))
+    errors = [jnp.asarray(hand.standard_error(ROWS, B, REPEATS), Y.dtype) for B in SIZES]
+    return Expected(mean, errors)
+
+
+def _randomized(X: Array, y: Array, seed: Array) -> Array:
+    fit = forest.fit(
+        X, y, key=jax.random.wrap_key_data(seed), n_estimators=RANDOMIZED, max_depth=7,
+        max_features=1, n_classes=10, criterion="entropy", bootstrap=False,
+    )  # fmt: skip
+    return fit.params.trees.decrease.mean(axis=0)
+
+
+def _louppe(X: Array, y: Array, seed: Array, *, change: Any = lambda imp: imp) -> Expected:
+    # A binary feature is split on once at most on each path, and gains at most log 2 there: the
+    # decrease by it lies in [0, log 2], and has a standard deviation of at most half of that.
+    del seed
+    imp = hand.randomized_importances(X, y)
+    return Expected(change(imp), jnp.full_like(imp, np.log(2) / 2 / RANDOMIZED**0.5))
+
+
+CASES = (
+    Case("trees.forest/importances", ("gini",), "identity",
+         _importances, _recount, Domain(_labeled, ((30, 4),)), ROUNDING,
+         "Breiman et al. (1984), section 5.3; Hastie et al., ESL (2009), eq. (10.42)"),
+    Case("trees.forest/importances-of-randomized-trees", ("gini",), "statistic",
+         _randomized, _louppe, Domain(_display), STANDARD_ERRORS,
+         "Louppe et al. (2013), Understanding variable importances, theorem 1 and table 1",
+         mutants=(partial(_louppe, change=lambda imp: imp / 2),
+                  partial(_louppe, change=lambda imp: imp[::-1]))),
+    Case("trees.forest/variance", ("bagging",), "statistic",
+         _mean_squares, _variances, Domain(_repeated), STANDARD_ERRORS,
+         "Hastie et al., ESL (2009), eq. (15.1)",
+         mutants=(partial(_variances, correlated=0.0), partial(_variances, correlated=1.8))),
+)  # fmt: skip
