@@ -61,8 +61,10 @@ def style() -> Iterator[None]:
     import matplotlib  # noqa: PLC0415
     from cycler import cycler  # noqa: PLC0415
 
-    colors = {"axes.prop_cycle": cycler(color=SERIES)}
-    base = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    colors: dict[Any, Any] = {"axes.prop_cycle": cycler(color=SERIES)}
+    base: dict[Any, Any] = {
+        k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")
+    }
     with matplotlib.rc_context({**base, **STYLE, **colors}):
         yield
 

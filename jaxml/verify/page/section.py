@@ -113,7 +113,7 @@ def _cases(own: Sequence[Result], about: Page) -> str:
     failed = [result for result in own if not result.passed]
     many = "1 case" if len(own) == 1 else f"{len(own)} cases"
     said = f"{len(failed)} of {many} fail" if failed else f"{many} hold"
-    head = f"{said}; nearest to its tolerance: {_number(worst.error)} of {_number(worst.tolerance)}"
+    head = f"{said}; worst reading: {_number(worst.error)} of {_number(worst.tolerance)}"
     dtypes = list(dict.fromkeys(v.dtype for result in own for v in result.verdicts))
     columns = "".join(f'<th scope="col">{dtype}</th>' for dtype in dtypes)
     body = "\n".join(_case(result, dtypes, about) for result in own)

@@ -2,8 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -28,7 +28,7 @@ class Source(NamedTuple):
         return path if self.line == 1 else f"{path}:{self.line}"
 
 
-def place(f: Callable[..., Any]) -> Source | None:
+def place(f: Any) -> Source | None:
     """Return where a function is written, seen through partials and transformations of JAX."""
     while True:
         if isinstance(f, functools.partial):
@@ -44,22 +44,29 @@ def place(f: Callable[..., Any]) -> Source | None:
 
 
 def modules(cases: list[Case]) -> list[Source]:
-    """Return the modules that cases are about, each with its twin of closed forms."""
-    found: dict[Path, None] = {}
+    """Return where the subjects of cases are written, and the hand forms, without the tables."""
+    found: dict[Path, Source] = {}
     for case in cases:
-        parts = case.name.split("/", maxsplit=1)[0].split("@")[0].split(".")
-        for root in (PACKAGE, PACKAGE / "closed_form"):
-            for end in range(len(parts), 0, -1):
-                stem = root.joinpath(*parts[:end])
-                path = next((p for p in (stem.with_suffix(".py"), stem / "__init__.py")
-                             if p.exists()), None)  # fmt: skip
-                if path is not None:
-                    if path.stat().st_size > 200 or path.name != "__init__.py":
-                        found[path] = None
-                    break
+        for source in (_subject(case), place(case.hand)):
+            if source is not None and source.name.count("/verify/") == 0:
+                found.setdefault(source.file, source._replace(line=1))
     if not found:  # claims about no module of their own: the tables that state them
-        found = {s.file: None for s in (place(case.hand) for case in cases) if s is not None}
-    return [Source(path, 1) for path in found]
+        found = {s.file: s._replace(line=1) for case in cases if (s := place(case.hand))}
+    return list(found.values())
+
+
+def _subject(case: Case) -> Source | None:
+    """The module or function that a case is named after: "optim.adam/..." is jaxml.optim.adam."""
+    subject: Any = jaxml
+    for name in case.name.split("/", maxsplit=1)[0].split("(")[0].split("@")[0].split("."):
+        deeper = getattr(subject, name, None)
+        if deeper is None:
+            break
+        subject = deeper
+    if not isinstance(subject, ModuleType):
+        return place(subject)
+    path = Path(str(subject.__file__)).resolve()
+    return None if path.name == "__init__.py" else Source(path, 1)
 
 
 def link(source: Source, folder: Path, base: str | None) -> str:

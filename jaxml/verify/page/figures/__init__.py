@@ -6,13 +6,17 @@ from jaxml.verify.page.figures import (
     clusters,
     curvature,
     depth,
+    ensembles,
     latent,
     layers,
     linear,
     normalization,
     optimization,
+    scales,
+    scores,
     selection,
     sequence,
+    trees,
 )
 from jaxml.verify.page.figures.figure import Figure
 
@@ -24,6 +28,8 @@ FIGURES: dict[str, Figure] = {
     **curvature.FIGURES,
     **optimization.FIGURES,
     **classic.FIGURES,
+    **trees.FIGURES,
+    **ensembles.FIGURES,
     **latent.FIGURES,
     **clusters.FIGURES,
     **depth.FIGURES,
@@ -31,4 +37,6 @@ FIGURES: dict[str, Figure] = {
     **layers.FIGURES,
     **sequence.FIGURES,
     **selection.FIGURES,
+    **scales.FIGURES,
+    **scores.FIGURES,
 }

@@ -35,7 +35,7 @@ def _svm(left: Axes, right: Axes) -> str:
             params, info = dual.fit(X, y, kernel=kernels.Linear(), C=C)
             return params.dual_coef, dual.decision_function(params, grid), info.residual
 
-        return jax.vmap(one)(C)
+        return jax.vmap(one)(jnp.asarray(C))
 
     alphas, scores, residual = quick(fits)(X)
     for ax, alpha, score, c in zip((left, right), alphas, scores, C, strict=True):
@@ -147,7 +147,7 @@ def _naive_bayes(left: Axes, right: Axes) -> str:
     for c, color in enumerate((BLUE, ORANGE, GREEN)):
         right.plot(grid, proba[:, c], color=color)
     label(right, "Posterior at a sepal of 5.9 cm", "petal length / cm", "probability")
-    inside = np.corrcoef(X[y == 2].T)[0, 1]
+    inside = float(np.asarray(np.corrcoef(X[y == 2].T))[0, 1])
     right_share = (found == y).mean()
     return (
         f"The ellipses have no tilt, though within virginica the two lengths correlate with "

@@ -31,7 +31,9 @@ def _logistic(left: Axes, right: Axes) -> str:
     label(left, "Tumors: benign (1) or not (0)", "mean radius, standardized", "probability")
     z = np.linspace(-6, 6, 121)
     p = np.asarray(jax.vmap(jax.grad(losses.logistic))(jnp.asarray(z), jnp.ones(z.size)))
-    right.plot(z, np.asarray(losses.logistic(z, np.ones(z.size))), color=BLUE, label="loss")
+    right.plot(
+        z, np.asarray(losses.logistic(jnp.asarray(z), jnp.ones(z.size))), color=BLUE, label="loss"
+    )
     right.plot(z, p, color=ORANGE, label="gradient σ(z) − 1")
     curvature = np.asarray(by_hand.logistic_curvature(jnp.asarray(z), jnp.ones(z.size)))
     right.plot(z, curvature, color=GREEN, label="curvature σ(1 − σ)")
@@ -83,11 +85,16 @@ def _mse_classification(left: Axes, right: Axes) -> str:
     entropy = np.asarray(jax.vmap(jax.grad(losses.logistic))(jnp.asarray(z), one))
     s = 1 / (1 + np.exp(-z))
     left.plot(z, (s - 1) ** 2 / 2, color=RED, label="squared error")
-    left.plot(z, np.asarray(losses.logistic(z, one)) / 8, color=BLUE, label="cross-entropy / 8")
+    left.plot(
+        z,
+        np.asarray(losses.logistic(jnp.asarray(z), one)) / 8,
+        color=BLUE,
+        label="cross-entropy / 8",
+    )
     chord = np.array([-8.0, 1.5])
     ends = (1 / (1 + np.exp(-chord)) - 1) ** 2 / 2
     left.plot(chord, ends, "o--", color=GREY, linewidth=1)
-    label(left, "Below its chord, above its chord", "score z, y = 1", "loss", legend="upper right")
+    label(left, "The loss of one row with y = 1", "score z, y = 1", "loss", legend="upper right")
     right.plot(z, np.abs(slope), color=RED, label="squared error")
     right.plot(z, np.abs(entropy), color=BLUE, label="cross-entropy")
     log(right, "y")

@@ -20,7 +20,7 @@ def _kmeans(left: Axes, middle: Axes, right: Axes) -> str:
     X = (centers[:, None] + 0.45 * rng.standard_normal((4, 30, 2))).reshape(-1, 2)
     inits = np.array([X[[5, 35, 65, 95]], X[[64, 80, 95, 110]]])
 
-    ones = np.ones(len(X))
+    ones = jnp.ones(len(X))
 
     def fits(X: jax.Array) -> tuple:
         def one(init: jax.Array) -> tuple:

@@ -18,15 +18,15 @@ __all__ = ["FIGURES"]
 
 def _convexity(left: Axes, right: Axes) -> str:
     z = np.linspace(-2.5, 2.5, 201)
-    one = np.ones(z.size)
-    for name, values, color, dash in (
-        ("squared", losses.squared(z, one), BLUE, "-"),
-        ("Huber", losses.huber(z, one), GREEN, "--"),
-        ("logistic", losses.logistic(z, one), ORANGE, "-"),
-        ("hinge", losses.hinge(z, one), PURPLE, "--"),
-        ("exponential", losses.exponential(z, one), RED, ":"),
+    scores, one = jnp.asarray(z), jnp.ones(z.size)
+    for name, loss, color, dash in (
+        ("squared", losses.squared, BLUE, "-"),
+        ("Huber", losses.huber, GREEN, "--"),
+        ("logistic", losses.logistic, ORANGE, "-"),
+        ("hinge", losses.hinge, PURPLE, "--"),
+        ("exponential", losses.exponential, RED, ":"),
     ):
-        left.plot(z, np.asarray(values), dash, color=color, label=name)
+        left.plot(z, np.asarray(loss(scores, one)), dash, color=color, label=name)
     left.set_ylim(-0.1, 4.5)
     label(left, "Losses at y = 1: all convex", "score z", legend="upper right")
 

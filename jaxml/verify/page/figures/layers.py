@@ -138,8 +138,8 @@ def _softmax(left: Axes, right: Axes) -> str:
     J, hand = quick(compute)(z)
     picture(left, J, title="Jacobian of eight scores: diag(s) − ss'", bar=True)
     c = np.geomspace(1, 1e4, 60)
-    shifted = np.asarray(activations.softmax(z[None] + c[:, None]))
-    s = np.asarray(activations.softmax(z))
+    shifted = np.asarray(activations.softmax(jnp.asarray(z[None] + c[:, None])))
+    s = np.asarray(activations.softmax(jnp.asarray(z)))
     with np.errstate(over="ignore", invalid="ignore"):
         e = np.exp(z[None] + c[:, None])
         naive = e / e.sum(axis=1, keepdims=True)

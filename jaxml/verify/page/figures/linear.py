@@ -104,7 +104,7 @@ def _balls(ax: Axes) -> tuple[np.ndarray, np.ndarray]:
     best = np.array([0.45, 1.6])
     c = np.linspace(0.0, 1.6, 401)
     # An orthonormal design: lasso subtracts c from every coefficient, ridge divides by 1 + c.
-    sparse = np.stack([np.asarray(penalties.prox_l1(best, float(x))) for x in c[::8]])
+    sparse = np.stack([np.asarray(penalties.prox_l1(jnp.asarray(best), float(x))) for x in c[::8]])
     shrunk = best[None] / (1 + c[:, None])
     t = np.linspace(0, 2 * np.pi, 200)
     circle = np.stack([np.cos(t), np.sin(t)])

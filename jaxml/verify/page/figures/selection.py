@@ -35,7 +35,9 @@ def _bias_variance(left: Axes, right: Axes) -> str:
             key=jax.random.key(0), n_datasets=count, noise_variance=sigma**2,
         )  # fmt: skip
         S = by_hand.ridge_smoother(jnp.asarray(X), jnp.asarray(Z), l2=l2)
-        terms = by_hand.terms(S, jnp.asarray(f), jnp.asarray(f_test), noise_variance=sigma**2)
+        terms = by_hand.terms(
+            S, jnp.asarray(f), jnp.asarray(f_test), noise_variance=jnp.asarray(sigma**2)
+        )
         draws = jax.vmap(lambda k: draw(k)[1])(jax.random.split(jax.random.key(1), 12))
         return found, terms, draws @ S.T
 
@@ -79,7 +81,9 @@ def _kfold(left: Axes, middle: Axes, right: Axes) -> str:
         scores = cross_validate(
             ridge.fit, _error, X, t, weights=weights, grid={"l2": jnp.asarray(grid)}
         )
-        by_class = stratified_kfold_weights(y, n_splits=5, n_classes=3, key=jax.random.key(0))
+        by_class = stratified_kfold_weights(
+            jnp.asarray(y), n_splits=5, n_classes=3, key=jax.random.key(0)
+        )
         return kfold_weights(n, n_splits=5), by_class, 2 * scores
 
     plain, by_class, found = quick(compute)(X, t)

@@ -42,7 +42,7 @@ MODELS = {
     )),
     "convexity": ("Convexity", (
         r"f(ta + (1 - t)b) \le t f(a) + (1 - t) f(b)",
-        r"f \text{ convex} \iff \nabla^2 f \succeq 0",
+        r"f \text{ convex} \;\iff\; \nabla^2 f \;\succeq\; 0",
     )),
     "strong-convexity": ("Strong convexity", (
         r"\lambda_i(\nabla^2 J + \lambda_2 I) = \lambda_i(\nabla^2 J) + \lambda_2",
@@ -51,7 +51,7 @@ MODELS = {
     "gradient-descent": ("Gradient descent", (
         r"w_{t+1} = w_t - \eta \nabla J(w_t)",
         r"w_t - w^* = (I - \eta H)^t (w_0 - w^*)",
-        r"\text{converges} \iff 0 < \eta < \frac{2}{L}",
+        r"\text{converges} \;\iff\; 0 < \eta < \frac{2}{L}",
     )),
     "momentum": ("Momentum", (
         r"v_{t+1} = \gamma v_t + \eta \nabla J(w_t), \quad w_{t+1} = w_t - v_{t+1}",
@@ -76,14 +76,14 @@ MODELS = {
     )),
     "kernel-trick": ("Kernel trick", (
         r"k(x, z) = \left( \gamma x^\top z + c \right)^p = \varphi(x)^\top \varphi(z)",
-        r"K \succeq 0 \quad \text{for every set of rows}",
+        r"K \;\succeq\; 0 \quad \text{for every set of rows}",
     )),
     "knn": ("Nearest neighbors", (
         r"\hat{y}(x) = \operatorname{argmax}_c \sum_{i \in N_k(x)} [y_i = c]",
         r"\frac{\operatorname{sd} \|x - z\|^2}{E \|x - z\|^2} = \sqrt{\frac{2}{d}}",
     )),
     "naive-bayes": ("Naive Bayes", (
-        r"p(c \mid x) \propto \pi_c \prod_j p(x_j \mid c)",
+        r"p(c \mid x) \;\propto\; \pi_c \prod_j p(x_j \mid c)",
         r"\hat{\pi}_c = \frac{n_c}{n}",
     )),
     "decision-tree": ("Decision tree", (
@@ -93,7 +93,7 @@ MODELS = {
     )),
     "gini": ("Random forest and Gini importance", (
         r"G(p) = 1 - \sum_c p_c^2",
-        r"I_j \propto \sum_{\text{splits on } j} \left[ n G - n_L G_L - n_R G_R \right], "
+        r"I_j \;\propto\; \sum_{\text{splits on } j} \left[ n G - n_L G_L - n_R G_R \right], "
         r"\quad \sum_j I_j = 1",
     )),
     "bagging": ("Bagging", (
@@ -108,7 +108,7 @@ MODELS = {
     )),
     "adaboost": ("AdaBoost", (
         r"\alpha = \tfrac{1}{2} \ln \frac{1 - \varepsilon}{\varepsilon}",
-        r"w_i \leftarrow w_i\, e^{-\alpha y_i h(x_i)} \;\Rightarrow\; "
+        r"w_i \;\leftarrow\; w_i\, e^{-\alpha y_i h(x_i)} \;\Rightarrow\; "
         r"\sum_i w_i [h(x_i) \ne y_i] = \tfrac{1}{2} \sum_i w_i",
     )),
     "pca": ("Principal components", (
