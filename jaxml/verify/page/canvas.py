@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,11 +61,10 @@ def style() -> Iterator[None]:
     import matplotlib  # noqa: PLC0415
     from cycler import cycler  # noqa: PLC0415
 
-    colors: dict[Any, Any] = {"axes.prop_cycle": cycler(color=SERIES)}
-    base: dict[Any, Any] = {
-        k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")
-    }
-    with matplotlib.rc_context({**base, **STYLE, **colors}):
+    default = matplotlib.rcParamsDefault.items()
+    settings = {k: v for k, v in default if not k.startswith("backend")}
+    settings |= {**STYLE, "axes.prop_cycle": cycler(color=SERIES)}
+    with matplotlib.rc_context(cast(Any, settings)):
         yield
 
 

@@ -71,7 +71,7 @@ def section(topic: str, about: Page, row: tuple[str, int, str, bool]) -> str:
 
 def _sentence(text: str) -> str:
     """Begin with a capital, unless a formula begins the sentence."""
-    word = re.match(r"[a-z]{2,}(?! =)\b", text)
+    word = re.match(r"(a|[a-z]{2,})(?! =)\b(?!')", text)
     return f"{text[:1].upper() if word else text[:1]}{text[1:]}."
 
 

@@ -47,12 +47,21 @@ def modules(cases: list[Case]) -> list[Source]:
     """Return where the subjects of cases are written, and the hand forms, without the tables."""
     found: dict[Path, Source] = {}
     for case in cases:
-        for source in (_subject(case), place(case.hand)):
+        subject = _subject(case)
+        for source in (subject, _twin(subject), place(case.hand)):
             if source is not None and source.name.count("/verify/") == 0:
                 found.setdefault(source.file, source._replace(line=1))
     if not found:  # claims about no module of their own: the tables that state them
         found = {s.file: s._replace(line=1) for case in cases if (s := place(case.hand))}
     return list(found.values())
+
+
+def _twin(source: Source | None) -> Source | None:
+    """The closed forms of a module."""
+    if source is None:
+        return None
+    file = PACKAGE / "closed_form" / source.file.relative_to(PACKAGE)
+    return Source(file, 1) if file.is_file() else None
 
 
 def _subject(case: Case) -> Source | None:

@@ -67,11 +67,11 @@ def _kernel_trick(left: Axes, right: Axes) -> str:
     def compute(X: jax.Array) -> tuple:
         params = dual.fit(X, y, kernel=kernel, C=1.0).params
         F = by_hand.polynomial_features(X, degree=2, gamma=1.0, coef0=1.0)
-        eigen = [jnp.linalg.eigvalsh(kernels.gram(k, X)) for k in
-                 (kernel, kernels.RBF(0.5), kernels.Laplacian(0.5))]  # fmt: skip
-        return dual.decision_function(params, grid), kernels.gram(kernel, X), F @ F.T, eigen
+        each = (kernel, kernels.RBF(0.5), kernels.Laplacian(0.5))
+        return dual.decision_function(params, grid), F @ F.T, [kernels.gram(k, X) for k in each]
 
-    score, K, product, eigen = quick(compute)(X)
+    score, product, grams = quick(compute)(X)
+    K, eigen = grams[0], [np.linalg.eigvalsh(gram) for gram in grams]
     left.contourf(
         a, b, score.reshape(a.shape), levels=[-99, 0, 99], colors=[BLUE, ORANGE], alpha=0.12
     )
