@@ -1,7 +1,7 @@
 """The ``jaxml`` command: verify the derivations, train a network, or describe this installation.
 
 jaxml verify [PATTERN] [--dtype float32|float64|all] [--topics] [--mutate] [--json FILE]
-             [--report DIR] [--list]
+             [--report DIR [--source URL]] [--list]
 jaxml train CONFIG [--out DIR] [--resume | --overwrite]
 jaxml info
 """
@@ -157,6 +157,8 @@ def _report(
 ) -> int:  # fmt: skip
     from jaxml.verify import page  # noqa: PLC0415
 
+    if pattern in TOPICS:  # its cases may speak of other topics, but not for all of them
+        rows = [row for row in rows if row[0] == pattern]
     drawn = {}
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
