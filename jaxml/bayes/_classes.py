@@ -8,18 +8,16 @@ A row that no class can have produced (log p(c, x) = -inf for all c) gets the pr
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check
 from jaxml._loop import Code, Fit, input_flags
-from jaxml._numerics import matmul
 from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Labels, Rows, Scalar
 
 __all__ = [
-    "counts", "finite_log", "flags", "given_prior", "inputs", "log", "mean_log", "not_negative",
-    "posterior", "prior", "ratio", "refuse", "scores", "sound", "stray", "sums", "valid",
+    "finite_log", "flags", "given_prior", "inputs", "log", "mean_log", "not_negative",
+    "posterior", "prior", "ratio", "refuse", "scores", "sound", "stray", "valid",
 ]  # fmt: skip
 
 
@@ -36,25 +34,6 @@ def inputs(
 def valid(y: Labels, s: Column) -> tuple[Labels, Column]:
     """(y, s), a row without a class counted in none: only a trace can hold one."""
     return jnp.maximum(y, 0), jnp.where(y >= 0, s, 0.0)
-
-
-def sums(y: Labels, V: Float[Array, "n m"], k: int) -> Float[Array, "k m"]:
-    """sum_i [y_i = c] v_i of each class c: a scatter of rows on a CPU, else a one-hot product."""
-
-    def scattered(y: Labels, V: Array) -> Array:
-        nothing = jnp.zeros((k, V.shape[1]), V.dtype)
-        return nothing.at[y].add(V, mode="promise_in_bounds")
-
-    def product(y: Labels, V: Array) -> Array:
-        one_hot = (jnp.arange(k)[:, None] == y[None, :]).astype(V.dtype)
-        return matmul(one_hot, V)
-
-    return jax.lax.platform_dependent(y, V, cpu=scattered, default=product)
-
-
-def counts(y: Labels, s: Column, k: int) -> Float[Array, " k"]:
-    """N_c."""
-    return sums(y, s[:, None], k)[:, 0]
 
 
 def flags(X: Rows, y: Labels, s: Column, witness: Array) -> tuple[tuple[Code, Array], ...]:

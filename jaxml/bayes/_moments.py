@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxml import _groups
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, sample_mean, sum_over_rows
+from jaxml._numerics import default_tol, sample_mean
 from jaxml._typing import Array, Column, Float, Labels, Rows, Scalar
 from jaxml.bayes import _classes
 
@@ -49,19 +50,20 @@ def by_class(X: Rows, y: Labels, s: Column, k: int) -> Sums:
     y, s = _classes.valid(y, s)
     c = jax.lax.stop_gradient(sample_mean(X, s))  # any center will do: it cancels
 
-    def first_pass(X: Rows, y: Labels, s: Column) -> tuple[Array, Array]:
-        return _classes.counts(y, s, k), _classes.sums(y, s[:, None] * (X - c[None, :]), k)
+    def first_pass(X: Rows, s: Column, c: Array) -> tuple[Array, ...]:
+        return s[:, None], s[:, None] * (X - c[None, :])
 
-    count, total = sum_over_rows(first_pass, X, y, s)
+    count, total = _groups.sums(first_pass, y, k, X, s, about=(c,))
+    count = count[:, 0]
     weight = jnp.where(count > 0, count, 1.0)[:, None]
     about = jnp.where(count[:, None] > 0, c[None, :] + total / weight, 0.0)
 
-    def second_pass(X: Rows, y: Labels, s: Column) -> tuple[Array, Array]:
+    def second_pass(X: Rows, s: Column, y: Labels, about: Array) -> tuple[Array, ...]:
         A = X - about[y]
         sA = s[:, None] * A
-        return _classes.sums(y, sA, k), _classes.sums(y, sA * A, k)
+        return sA, sA * A
 
-    first, second = sum_over_rows(second_pass, X, y, s)
+    first, second = _groups.sums(second_pass, y, k, X, s, y, about=(about,))
     return Sums(count, about, first / weight, second / weight)
 
 

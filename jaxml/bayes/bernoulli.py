@@ -18,9 +18,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml import _check
+from jaxml import _check, _groups
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, matmul, sum_over_rows
+from jaxml._numerics import default_tol, matmul
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar
 from jaxml.bayes import _classes
 
@@ -53,15 +53,13 @@ def _on(X: Rows, binarize: Scalar) -> Rows:
 
 
 def _sums(X: Rows, y: Labels, s: Column, binarize: Scalar, k: int) -> Statistics:
-    def one_pass(X: Rows, y: Labels, s: Column) -> Statistics:
+    def terms(X: Rows, s: Column, binarize: Scalar) -> tuple[Array, ...]:
         on = _on(X, binarize)
-        return Statistics(
-            _classes.counts(y, s, k),
-            _classes.sums(y, s[:, None] * on, k),
-            _classes.sums(y, s[:, None] * (1 - on), k),
-        )
+        return s[:, None], s[:, None] * on, s[:, None] * (1 - on)
 
-    return sum_over_rows(one_pass, X, *_classes.valid(y, s))
+    y, s = _classes.valid(y, s)
+    mass, on, off = _groups.sums(terms, y, k, X, s, about=(binarize,))
+    return Statistics(mass[:, 0], on, off)
 
 
 def statistics(

@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml import _check
+from jaxml import _check, _groups
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, matmul, sum_over_rows
+from jaxml._numerics import default_tol, matmul
 from jaxml._typing import (
     Array,
     ArrayLike,
@@ -58,13 +58,13 @@ class Statistics(NamedTuple):
 def _sums(X: Rows, y: Labels, s: Column, k: int) -> tuple[Statistics, Bool[Array, ""]]:
     """The statistics, and whether a row that counts holds a negative number."""
 
-    def one_pass(X: Rows, y: Labels, s: Column) -> tuple[Statistics, Array]:
-        negative = jnp.sum((X < 0) & (s > 0)[:, None], dtype=jnp.int32)
-        found = Statistics(_classes.counts(y, s, k), _classes.sums(y, s[:, None] * X, k))
-        return found, negative
+    def terms(X: Rows, s: Column) -> tuple[Array, ...]:
+        return s[:, None], s[:, None] * X
 
-    found, negative = sum_over_rows(one_pass, X, *_classes.valid(y, s))
-    return found, negative > 0
+    y, s = _classes.valid(y, s)
+    mass, total = _groups.sums(terms, y, k, X, s)
+    least = jnp.min(jnp.where(s > 0, jnp.min(X, axis=1), 0.0))
+    return Statistics(mass[:, 0], total), least < 0
 
 
 def statistics(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxml import _groups
 from jaxml._lanes import any_lane
 from jaxml._loop import iterate
 from jaxml._numerics import SHARDS, matmul
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 TILE = 2**20  # numbers in a tile, and scores of it
-AT_ONCE = 2**20  # rows added one after another: far fewer than float32 can count
 UNROLLED = 64  # clusters up to which a running minimum is written out
 
 
@@ -108,18 +108,11 @@ def distances(A: Rows, C: Float[Array, "k d"], labels: Labels) -> Column:
 def _sums(A: Rows, s: Column, labels: Labels, k: int) -> tuple[Array, Array]:
     """N_j and sum_{l_i = j} s_i a_i."""
 
-    # The atomics of a GPU would add in any order, a CPU adds rows where they belong at once.
-    def scatter(A: Rows, s: Column, labels: Labels) -> tuple[Array, Array]:
-        mass = jnp.zeros(k, A.dtype).at[labels].add(s, mode="promise_in_bounds")
-        first = jnp.zeros((k, A.shape[1]), A.dtype)
-        return mass, first.at[labels].add(s[:, None] * A, mode="promise_in_bounds")
+    def terms(A: Rows, s: Column) -> tuple[Array, Array]:
+        return s[:, None], s[:, None] * A
 
-    def product(A: Rows, s: Column, labels: Labels) -> tuple[Array, Array]:
-        chosen = jnp.arange(k, dtype=labels.dtype)[:, None] == labels[None, :]
-        R = jnp.where(chosen, s[None, :], 0.0)
-        return jnp.sum(R, axis=1), matmul(R, A)
-
-    return jax.lax.platform_dependent(A, s, labels, cpu=scatter, default=product)
+    mass, first = _groups.sums(terms, labels, k, A, s)
+    return mass[:, 0], first
 
 
 def _means(mass: Array, first: Array, otherwise: Array) -> Float[Array, "k d"]:
@@ -135,10 +128,9 @@ def _in_one(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Array]
 def _in_tiles(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Array]]:
     """The same, from rows laid out once so that a step only reads what is in order.
 
-    Products want the columns of a tile; sums add rows, weighted and with their weight beside them,
-    in one scatter of all, which is faster than parts, until float32 could not count them. Tiles are
-    cut inside shards, so that rows split over devices stay where they are. Rows that fill the last
-    tile have weight 0.
+    Products want the columns of a tile; sums add rows, weighted and with their weight beside them.
+    Tiles are cut inside shards, so that rows split over devices stay where they are. Rows that fill
+    the last tile have weight 0.
     """
     n, d = A.shape
     shards = math.gcd(n, SHARDS)
@@ -154,19 +146,12 @@ def _in_tiles(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Arra
         squares = jnp.sum(C * C, axis=1)[:, None]
         labels = jax.lax.map(lambda tile: _lowest(squares - 2 * matmul(C, tile)), columns)
 
-        def add(labels: Array, rows: Array) -> Array:
-            total = jnp.zeros((k, d + 1), C.dtype)
-            return total.at[labels].add(rows, mode="promise_in_bounds")
-
-        if n <= AT_ONCE:
-            total = add(labels.reshape(-1), rows.reshape(-1, d + 1))
-        else:
-            total = jnp.sum(jax.lax.map(lambda part: add(*part), (labels, rows)), axis=0)
+        (total,) = _groups.sums(_groups.given, labels.reshape(-1), k, rows)
         return total[:, d], total[:, :d]
 
     size = max(1, min(n, TILE // max(d, k)) // shards)
     columns = cut(A, size).swapaxes(1, 2)
-    rows = cut(jnp.concatenate([s[:, None] * A, s[:, None]], axis=1), size)
+    rows = cut(jnp.concatenate([s[:, None] * A, s[:, None]], axis=1), size).reshape(-1, d + 1)
     columns, rows = jax.lax.optimization_barrier((columns, rows))
     return sums
 

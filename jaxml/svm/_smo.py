@@ -19,7 +19,7 @@ from jaxml._loop import iterate
 from jaxml._numerics import matmul
 from jaxml._typing import Array, Bool, Column, Float, Int, Scalar
 
-__all__ = ["State", "gradient", "minimize", "violation"]
+__all__ = ["State", "feasible", "gradient", "minimize", "violation"]
 
 FLOOR = 1e-12  # of a curvature, relative to the largest k(x, x)
 ROUND = 10_000  # least pairs between two fresh gradients
@@ -55,10 +55,26 @@ def violation(b: Column, g: Column, lo: Column, hi: Column) -> tuple[Scalar, Sca
     return m, jnp.min(jnp.where(b > lo, -g, jnp.inf))
 
 
+def feasible(b: Column, lo: Column, hi: Column) -> Column:
+    """Bring b between its bounds, then to sum 0 by shrinking the side that outweighs the other."""
+    b = jnp.clip(jnp.where(jnp.isfinite(b), b, 0.0), lo, hi)
+    plus, minus = jnp.sum(jnp.maximum(b, 0.0)), jnp.sum(jnp.maximum(-b, 0.0))
+    least = jnp.minimum(plus, minus)
+    share = least / jnp.where(least > 0, jnp.where(b > 0, plus, minus), 1.0)
+    return jnp.where(share < 1, share * b, b)
+
+
 def minimize(
-    K: Float[Array, "n n"], y: Column, lo: Column, hi: Column, tol: Scalar, *, max_iter: int
+    K: Float[Array, "n n"],
+    y: Column,
+    lo: Column,
+    hi: Column,
+    start: Column,
+    tol: Scalar,
+    *,
+    max_iter: int,
 ) -> tuple[State, Int[Array, ""]]:
-    """Return the last state, its gradient fresh, and the number of pairs moved.
+    """Return the last state, its gradient fresh, and the number of pairs moved from start.
 
     In rounds: after each the gradient is computed afresh, and a round that did not lower J is the
     last. The loop over pairs holds nothing but slices, selects and reductions, which a CPU runs as
@@ -79,9 +95,9 @@ def minimize(
         state = state._replace(g=g, gap=m - M, stuck=~lower)
         return Rounds(state, J, rounds.pairs + pairs, over)
 
-    zero, no = jnp.zeros((), dtype), jnp.array(False)
-    start = State(jnp.zeros(n, dtype), -y, zero + jnp.inf, no, no)
-    rounds = Rounds(start, zero, jnp.int32(0), no)
+    no, g = jnp.array(False), gradient(K, y, start)
+    first = State(start, g, jnp.array(jnp.inf, dtype), no, no)
+    rounds = Rounds(first, 0.5 * jnp.sum(start * (g - y)), jnp.int32(0), no)
     end, _ = iterate(once, rounds, stop=lambda r: r.done, max_iter=max_iter)
     return end.state, end.pairs
 

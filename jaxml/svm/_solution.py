@@ -57,32 +57,43 @@ class Solution(NamedTuple):
     c: Scalar
 
 
-def fit(problem: Problem, tol: Scalar, finite: Bool[Array, ""], *, max_iter: int) -> Fit[Solution]:
+def fit(
+    problem: Problem,
+    tol: Scalar,
+    finite: Bool[Array, ""],
+    init: Column | None = None,
+    *,
+    max_iter: int,
+) -> Fit[Solution]:
     """Return the certified solution, with implicit derivatives with respect to the problem.
 
     Args:
       problem: K, y, s, C.
       tol: What the violation m - M must not exceed.
       finite: Whether the features are: K may overflow although they are.
+      init: b to start near; None is 0.
       max_iter: Static bound on the pairs moved.
     """
 
-    def solve(problem: Problem, how: tuple[Scalar, Array]) -> Fit[Solution]:
+    def solve(problem: Problem, how: tuple[Scalar, Array, Column | None]) -> Fit[Solution]:
         return _solve(problem, *how, max_iter=max_iter)
 
     derived = differentiable(solve, objective=_objective, optimality=_optimality, inverse=_inverse)
-    return derived(problem, (tol, finite))
+    return derived(problem, (tol, finite, init))
 
 
-def _solve(problem: Problem, tol: Scalar, finite: Array, *, max_iter: int) -> Fit[Solution]:
+def _solve(
+    problem: Problem, tol: Scalar, finite: Array, init: Column | None, *, max_iter: int
+) -> Fit[Solution]:
     K, y, _, _ = problem
     lo, hi = problem.bounds
+    start = jnp.zeros_like(y) if init is None else _smo.feasible(init, lo, hi)
 
     @one_at_a_time
-    def minimize(K: Array, y: Column, lo: Column, hi: Column, tol: Scalar) -> tuple:
-        return _smo.minimize(K, y, lo, hi, tol, max_iter=max_iter)
+    def minimize(K: Array, y: Column, lo: Column, hi: Column, start: Column, tol: Scalar) -> tuple:
+        return _smo.minimize(K, y, lo, hi, start, tol, max_iter=max_iter)
 
-    (b, g, _, bent, stuck), pairs = minimize(K, y, lo, hi, tol)
+    (b, g, _, bent, stuck), pairs = minimize(K, y, lo, hi, start, tol)
     m, M = _smo.violation(b, g, lo, hi)
     c = _intercept(b, g, lo, hi, m, M)
     J = 0.5 * jnp.sum(b * (g - y))

@@ -96,13 +96,15 @@ def fit(
     kernel: Kernel | str,
     C: Real = 1.0,
     sample_weight: ArrayLike | None = None,
+    init: Params | None = None,
     tol: Real = 1e-3,
     max_iter: int = 1_000_000,
 ) -> Fit[Params]:
     """Solve the dual by pairs of coefficients, over a Gram matrix held whole: n^2 numbers.
 
     K is made once, by one product where the kernel allows; products are of full precision on every
-    device. Lanes under vmap share it where neither X nor the kernel is batched.
+    device. Lanes under vmap share it where neither X nor the kernel is batched. Rows may be
+    sharded, but every pair then moves two rows of K between devices.
 
     Args:
       X: Features (n, d), float32 or float64; integers become the default float. With
@@ -112,6 +114,8 @@ def fit(
         a pytree are traced; a plain function is compiled once per object, so name it.
       C: Bound, > 0, traced; inf asks for a hard margin, which only separable classes have.
       sample_weight: s_i >= 0, not all zero; they scale C row by row.
+      init: Where to start, a warm start: the fit of these rows at another C, kernel or weights. Of
+        it only dual_coef is read, and moved within its bounds.
       tol: What the residual must not exceed.
       max_iter: Static bound on the pairs moved.
 
@@ -129,7 +133,7 @@ def fit(
     Raises:
       ValueError: Shapes disagree, labels are not -1 and 1, a hyperparameter is out of its domain,
         or a concrete array holds NaN or inf.
-      TypeError: An array is not numeric, or the kernel cannot be called.
+      TypeError: An array is not numeric, the kernel cannot be called, or init is no Params.
 
     Example:
       >>> X, y = jnp.array([[-1.0], [1.0], [3.0]]), jnp.array([-1, 1, 1])
@@ -150,7 +154,8 @@ def fit(
     else:
         tree = jax.tree.map(lambda leaf: _typed(leaf, X.dtype), kernels.as_pytree(tree))
         K, points = gram(tree, X), X
-    (b, c), info = _check.raise_for(_fit(X, K, y, s, C, tol, max_iter=max_iter), X, y, s)
+    begin = None if init is None else _start(init, y)
+    (b, c), info = _check.raise_for(_fit(X, K, y, s, C, begin, tol, max_iter=max_iter), X, y, s)
     return Fit(Params(b, c, points, tree), info)
 
 
@@ -159,8 +164,26 @@ def _typed(leaf: Any, dtype: Any) -> Array:
     return jnp.asarray(leaf, dtype if type(leaf) in (int, float) else None)
 
 
+def _start(init: Any, y: Column) -> Column:
+    if not isinstance(init, Params):
+        raise TypeError(f"init must be a Params: got {type(init).__name__}")
+    if jnp.shape(init.dual_coef) != y.shape:
+        shape = jnp.shape(init.dual_coef)
+        raise ValueError(f"init.dual_coef must have shape {y.shape}: got {shape}")
+    return jnp.asarray(init.dual_coef, y.dtype)
+
+
 @partial(jax.jit, static_argnames="max_iter")
 def _fit(
-    X: Rows, K: Array, y: Column, s: Column, C: Scalar, tol: Scalar, *, max_iter: int
+    X: Rows,
+    K: Array,
+    y: Column,
+    s: Column,
+    C: Scalar,
+    init: Column | None,
+    tol: Scalar,
+    *,
+    max_iter: int,
 ) -> Fit[_solution.Solution]:
-    return _solution.fit(Problem(K, y, s, C), tol, jnp.isfinite(X).all(), max_iter=max_iter)
+    finite = jnp.isfinite(X).all()
+    return _solution.fit(Problem(K, y, s, C), tol, finite, init, max_iter=max_iter)

@@ -61,6 +61,7 @@ def fit(
     C: Real = 1.0,
     squared: bool = False,
     sample_weight: ArrayLike | None = None,
+    init: Params | None = None,
     tol: Real | None = None,
     max_iter: int | None = None,
 ) -> Fit[Params]:
@@ -75,6 +76,8 @@ def fit(
       C: Weight of the loss, > 0, traced; inf (a hard margin) only for the hinge.
       squared: Static; the squared hinge.
       sample_weight: s_i >= 0, not all zero; they scale C row by row.
+      init: Where to start, a warm start, of the squared hinge alone: the dual of the hinge has no
+        start of this form.
       tol: What the residual must not exceed; None is 1e-3 for the hinge, as libsvm's, and
         eps^(5/6) of the dtype for the squared hinge.
       max_iter: Static bound on the steps; None is 1 000 000 pairs or 200 Newton steps.
@@ -88,7 +91,7 @@ def fit(
     Raises:
       ValueError: Shapes disagree, labels are not -1 and 1, a hyperparameter is out of its domain,
         or a concrete array holds NaN or inf.
-      TypeError: An array is not numeric.
+      TypeError: An array is not numeric, or init is no Params.
 
     Example:
       >>> X, y = jnp.array([[-1.0], [1.0], [3.0]]), jnp.array([-1, 1, 1])
@@ -105,8 +108,14 @@ def fit(
     if max_iter is None:
         max_iter = 200 if squared else 1_000_000
     max_iter = _check.integer("max_iter", max_iter, 1)
-    run = _squared if squared else _hinge
-    return _check.raise_for(run(X, y, s, C, tol, max_iter=max_iter), X, y, s)
+    if not squared:
+        if init is not None:
+            raise ValueError("init serves squared=True alone: use svm.dual to start the hinge warm")
+        return _check.raise_for(_hinge(X, y, s, C, tol, max_iter=max_iter), X, y, s)
+    if init is not None:
+        template = Params(jnp.zeros(X.shape[1]), jnp.zeros(()))
+        init = _check.like("init", init, template, X.dtype)
+    return _check.raise_for(_squared(X, y, s, C, init, tol, max_iter=max_iter), X, y, s)
 
 
 @partial(jax.jit, static_argnames="max_iter")
@@ -136,7 +145,14 @@ def _hinge(X: Rows, y: Column, s: Column, C: Scalar, tol: Scalar, *, max_iter: i
 
 @partial(jax.jit, static_argnames="max_iter")
 def _squared(
-    X: Rows, y: Column, s: Column, C: Scalar, tol: Scalar, *, max_iter: int
+    X: Rows,
+    y: Column,
+    s: Column,
+    C: Scalar,
+    init: Params | None,
+    tol: Scalar,
+    *,
+    max_iter: int,
 ) -> Fit[Params]:
     def objective(params: Params, theta: Any) -> Scalar:
         X, y, s, C = theta
@@ -149,15 +165,15 @@ def _squared(
         return lambda g: jax.tree.map(lambda leaf: leaf / C, solve(g))
 
     derived = differentiable(
-        partial(_newton_steps, max_iter=max_iter),
+        lambda theta, how: _newton_steps(theta, *how, max_iter=max_iter),
         objective=objective,
         optimality=jax.grad(objective),
         inverse=inverse,
     )
-    return derived((X, y, s, C), tol)
+    return derived((X, y, s, C), (init, tol))
 
 
-def _newton_steps(theta: Any, tol: Scalar, *, max_iter: int) -> Fit[Params]:
+def _newton_steps(theta: Any, init: Params | None, tol: Scalar, *, max_iter: int) -> Fit[Params]:
     """J / (C s) is a mean loss with l2 = 1 / (C s): the Newton steps of the linear family."""
     X, y, s, C = theta
     mass = s.sum()
@@ -166,6 +182,8 @@ def _newton_steps(theta: Any, tol: Scalar, *, max_iter: int) -> Fit[Params]:
     sd = _affine.spread(X, p, c, fit_intercept=True)
     problem = linear.Problem(X, y, p, c, sd, jnp.zeros_like(l2), l2)
     start = jnp.zeros_like(c), jnp.zeros_like(l2)
+    if init is not None:
+        start = init.coef, init.intercept + matmul(c, init.coef)
     end, n_iter, failed = _newton.minimize(
         losses.squared_hinge,
         problem,

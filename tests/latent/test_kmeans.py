@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxml import Code
+from jaxml import Code, _groups
 from jaxml.latent import _lloyd, _seeding, kmeans
 from jaxml.latent.kmeans import Params
 from tests import processes, tolerances
@@ -419,8 +419,9 @@ def test_blocks_of_many_rows(monkeypatch):
     np.testing.assert_allclose(at.moved, want, rtol=0, atol=1e-4)
     np.testing.assert_allclose(at.mass, np.bincount(labels, s, 4), rtol=1e-5)
     # in tiles, with and without rows left over, and added in one scatter or in several
+    monkeypatch.setattr(_groups, "LOOPS_ARE_KERNELS", False)
     for n, most in ((10_007, 2**20), (9_600, 2**20), (10_007, 5_000)):
-        monkeypatch.setattr(_lloyd, "AT_ONCE", most)
+        monkeypatch.setattr(_groups, "AT_ONCE", most)
         got = _lloyd._in_tiles(jnp.asarray(X[:n]), jnp.asarray(s[:n]), len(C))(C)
         for a, b in zip(
             got, _lloyd._in_one(jnp.asarray(X[:n]), jnp.asarray(s[:n]), len(C))(C), strict=True

@@ -9,7 +9,7 @@ from sklearn.svm import SVC
 
 from jaxml import Code, datasets, kernels, losses
 from jaxml.svm import dual, primal
-from tests import tolerances
+from tests import processes, tolerances
 from tests.svm.family import FAMILY, LINEAR, gap, kernel_matrix, problem
 
 SIX = np.array([[-2.0, -1], [-1, -1], [-1, -2], [1, 1], [1, 2], [2, 1]])
@@ -224,3 +224,71 @@ def test_a_grid_is_one_call():
         assert (np.asarray(b[g, k, f])[~kept] == 0).all()
         np.testing.assert_allclose(b[g, k, f][kept], one.params.dual_coef, atol=1e-4)
         np.testing.assert_allclose(c[g, k, f], one.params.intercept, atol=1e-4)
+
+
+def test_warm_starts():
+    """Along C: fewer pairs than from zero, the same answer; a start that is far is repaired."""
+    X, y, s = problem(150, seed=3)
+    kernel = kernels.RBF(0.3)
+    first = dual.fit(X, y, kernel=kernel, C=1.0, sample_weight=s, tol=1e-8)
+    cold = dual.fit(X, y, kernel=kernel, C=1.1, sample_weight=s, tol=1e-8)
+    warm = dual.fit(X, y, kernel=kernel, C=1.1, sample_weight=s, tol=1e-8, init=first.params)
+    again = dual.fit(X, y, kernel=kernel, C=1.1, sample_weight=s, tol=1e-8, init=cold.params)
+    far = first.params._replace(dual_coef=10.0 * y + 5.0)
+    repaired = dual.fit(X, y, kernel=kernel, C=1.1, sample_weight=s, tol=1e-8, init=far)
+    assert int(again.info.n_iter) == 1 < int(warm.info.n_iter) < int(cold.info.n_iter)
+    for other in (warm, again, repaired):
+        assert code(other) is Code.CONVERGED
+        np.testing.assert_allclose(other.info.objective, cold.info.objective, rtol=1e-12)
+        np.testing.assert_allclose(other.params.dual_coef, cold.params.dual_coef, atol=1e-6)
+        assert abs(np.sum(other.params.dual_coef)) < 1e-12
+    tiny = primal.fit(X, y, C=0.5, squared=True)
+    warm = primal.fit(X, y, C=0.5, squared=True, init=tiny.params)
+    assert int(warm.info.n_iter) < int(tiny.info.n_iter)
+    np.testing.assert_allclose(warm.params.coef, tiny.params.coef, rtol=1e-9)
+    with pytest.raises(TypeError, match="init must be a Params: got tuple"):
+        dual.fit(X, y, kernel=kernel, init=(1.0, 2.0))
+    with pytest.raises(ValueError, match=r"init.dual_coef must have shape \(20,\): got \(150,\)"):
+        dual.fit(X[:20], y[:20], kernel=kernel, init=cold.params)
+    with pytest.raises(ValueError, match="squared=True alone"):
+        primal.fit(X, y, init=tiny.params)
+
+
+SHARDED = """
+    import re
+    import jax, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+    from jaxml import kernels
+    from jaxml.svm import dual, primal
+    jax.config.update("jax_enable_x64", True)
+    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    rng = np.random.default_rng(0)
+    X, s = rng.normal(size=(96, 3)), rng.uniform(0.5, 2.0, 96)
+    y = np.where(X @ [1.0, -1.0, 0.5] + 0.5 * rng.normal(size=96) > 0, 1, -1)
+    split = [
+        jax.device_put(a, NamedSharding(mesh, PartitionSpec("rows", *[None] * (a.ndim - 1))))
+        for a in (X, y, s)
+    ]
+    fits = {
+        "squared": lambda X, y, s: primal.fit(X, y, C=0.5, squared=True, sample_weight=s),
+        "rbf": lambda X, y, s: dual.fit(
+            X, y, kernel=kernels.RBF(0.3), C=0.5, sample_weight=s, tol=1e-10),
+    }
+    for name, f in fits.items():
+        fit = jax.jit(f)
+        kinds = set(re.findall(
+            r"(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\\(",
+            fit.lower(*split).compile().as_text()))
+        assert name == "rbf" or kinds == {"all-reduce"}, kinds
+        whole, parts = fit(X, y, s), fit(*split)
+        assert int(parts.info.code) == int(whole.info.code) == 0
+        for a, b in zip(jax.tree.leaves(parts.params), jax.tree.leaves(whole.params)):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
+    print("same")
+"""
+
+
+def test_sharded_rows():
+    """The squared hinge by sums alone; the dual gives the same answer but moves rows of K."""
+    flags = "--xla_force_host_platform_device_count=2"
+    assert processes.run(SHARDED, XLA_FLAGS=flags, JAX_PLATFORMS="cpu").strip() == "same"
