@@ -31,8 +31,8 @@ from benchmarks import (
 )
 
 FAMILIES = (
-    linear, svm, bayes, pca, mixtures, tsne, neighbors, trees, trees_ensembles, nn_conv, nn_norm,
-    nn_recurrent, nn_attention,
+    linear, svm, bayes, pca, mixtures, tsne, neighbors, trees, nn_conv, nn_norm, nn_recurrent,
+    nn_attention, trees_ensembles,
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")

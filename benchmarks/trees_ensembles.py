@@ -51,8 +51,8 @@ def forest(
     from jaxml.trees import forest
 
     def fit(X: Any, y: Any, tol: float | None) -> Any:
-        how = {"n_classes": 2, "n_estimators": trees, "max_depth": depth}
-        return forest.fit(X, y, key=jax.random.key(0), **how)
+        key = jax.random.key(0)
+        return forest.fit(X, y, key=key, n_classes=2, n_estimators=trees, max_depth=depth)
 
     def work(_: int) -> tuple[float, float]:
         # A code of one byte and three sums for each row, level and feature looked at.

@@ -26,7 +26,7 @@ class Votes(NamedTuple):
 
     all: Array  # predictions of each row, (n,) or (n, k)
     unseen: Array  # of the trees that have not seen it
-    count: Int[Array, " n"]  # how many these are
+    others: Int[Array, " n"]  # how many these are
     residual: Scalar  # the largest share by which the decreases of a tree miss what it lowered
 
 
@@ -39,7 +39,7 @@ def feature_count(max_features: Any, d: int) -> int:
         return max(1, math.isqrt(d) if how == "sqrt" else int(math.log2(d)))
     number = isinstance(max_features, numbers.Real) and not isinstance(max_features, bool)
     if number and isinstance(max_features, numbers.Integral):
-        if not 1 <= max_features <= d:
+        if not 1 <= int(max_features) <= d:
             raise ValueError(f"max_features must lie in 1..{d} if an integer: got {max_features}")
         return int(max_features)
     if number and 0 < float(max_features) <= 1:
@@ -100,7 +100,7 @@ def run(
         votes = Votes(
             votes.all + own,
             votes.unseen + jnp.where(unseen, own, 0.0),
-            votes.count + (c == 0),
+            votes.others + (c == 0),
             jnp.maximum(votes.residual, jax.lax.stop_gradient(missed)),
         )
         return votes, tree.Params(found.feature, found.threshold, value, gained)

@@ -139,8 +139,8 @@ def _fit(
     )
 
 
-def _step(F: Array, one: tuple[Scalar, tree.Params], X: Rows) -> Array:
-    alpha, grown = one
+def _step(F: Array, one: Params, X: Rows) -> Array:
+    alpha, grown = one  # of one tree
     return F + alpha * grown.value[jnp.maximum(tree.apply(grown, X), 0)]
 
 
@@ -152,10 +152,10 @@ def _start(params: Params, X: Rows) -> Array:
 def _sum(params: Params, X: Rows) -> Array:
     """F(x); NaN for a row with NaN or inf."""
 
-    def add(F: Array, one: tuple[Scalar, tree.Params]) -> tuple[Array, None]:
+    def add(F: Array, one: Params) -> tuple[Array, None]:
         return _step(F, one, X), None
 
-    return _known(jax.lax.scan(add, _start(params, X), tuple(params))[0], X)
+    return _known(jax.lax.scan(add, _start(params, X), params)[0], X)
 
 
 def _known(F: Array, X: Rows) -> Array:
@@ -173,7 +173,7 @@ def _mean(F: Array, A: Array) -> Array:
 
 
 def decision_function(params: Params, X: ArrayLike) -> Array:
-    """Return F(x) / sum_m alpha_m, the mean of the votes: a margin in [-1, 1] if x has one class.
+    """Return F(x) / sum_m alpha_m, the mean of the votes: 1 for a class that all trees vote for.
 
     Returns:
       (n,) for labels in {-1, 1}; (n, k) with rows that sum to 0 else. 0 if no tree counts.
@@ -225,11 +225,12 @@ def predict_proba(params: Params, X: ArrayLike) -> Array:
 
 
 def predict(params: Params, X: ArrayLike) -> Int[Array, " n"]:
-    """Return the class of largest F, ties to the lowest; a traced NaN row gives the lowest."""
+    """Return the class of largest F, ties to the lowest; a traced NaN row gives -1."""
     F = _checked(_sum, params, X)
     if F.ndim == 1:
         return jnp.where(F > 0, 1, -1).astype(jnp.int32)
-    return jnp.argmax(jnp.where(jnp.isnan(F), 0.0, F), axis=1).astype(jnp.int32)
+    known = ~jnp.isnan(F).any(axis=1)
+    return jnp.where(known, jnp.argmax(F, axis=1), -1).astype(jnp.int32)
 
 
 def staged_decision_function(params: Params, X: ArrayLike) -> Float[Array, "m ..."]:
@@ -239,12 +240,12 @@ def staged_decision_function(params: Params, X: ArrayLike) -> Float[Array, "m ..
 
 @jax.jit
 def _stages(params: Params, X: Rows) -> Array:
-    def add(state: tuple[Array, Scalar], one: tuple[Scalar, tree.Params]) -> tuple:
-        F, A = _step(state[0], one, X), state[1] + one[0]
+    def add(state: tuple[Array, Scalar], one: Params) -> tuple:
+        F, A = _step(state[0], one, X), state[1] + one.weights
         return (F, A), _known(_mean(F, A), X)
 
     start = (_start(params, X), jnp.zeros((), X.dtype))
-    return jax.lax.scan(add, start, tuple(params))[1]
+    return jax.lax.scan(add, start, params)[1]
 
 
 def feature_importances(params: Params) -> Float[Array, " d"]:

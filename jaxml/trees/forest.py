@@ -56,7 +56,8 @@ def fit(
     Args:
       X: Features (n, d); integers become the default float.
       y: Labels 0..n_classes-1, or targets if n_classes is None.
-      key: A random key; the same one gives the same forest bit by bit.
+      key: A random key; the same one gives the same forest bit by bit. Rows are drawn by their
+        place, so another order of them is another draw.
       n_estimators: B, static.
       max_depth: Of each tree, static, >= 0.
       max_features: Static; how many features a node looks at: "sqrt" or "log2" of d, rounded down,
@@ -133,8 +134,8 @@ def _fit(
     keys = jax.random.split(key, (B, 2))
     trees, votes = _bagging.run(bins, y, s, keys, least, decrease, n_classes=n_classes, **how)
     beside = (slice(None), *[None] * (votes.all.ndim - 1))  # one number per row beside (n, k)
-    mean = votes.unseen / jnp.maximum(votes.count, 1).astype(X.dtype)[beside]
-    unseen = votes.count > 0
+    mean = votes.unseen / jnp.maximum(votes.others, 1).astype(X.dtype)[beside]
+    unseen = votes.others > 0
     judged = jnp.where(unseen.any(), mean, votes.all / B)
     wrong = (judged - y) ** 2 if n_classes is None else jnp.argmax(judged, axis=1) != y
     counted = jnp.where(unseen | ~unseen.any(), s, 0.0)

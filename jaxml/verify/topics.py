@@ -69,20 +69,19 @@ TOPICS = {
     "for every parameter, the input and the state; padded steps change nothing",
     "max-pool": "the gradient goes to the winner only, of equal entries to the first; padding never"
     " wins; means spread it evenly",
-    "adaboost": "alpha = 1/2 ln((1 - eps)/eps) is the root of dL/dalpha of the exponential loss, "
-    "for K classes too; after the update the tree's weighted error is 1/2; the loss is prod 2 "
-    "sqrt(eps (1 - eps)) and bounds the training error",
-    "bagging": "the mean of B trees has variance rho v + (1 - rho) v/B: of forests without a split "
-    "within a stated standard error, of any forest exactly",
-    "gini": "1 - sum p^2 is the chance that two draws differ, and its gradient; importances sum to "
-    "1 and equal a recount over all splits of all trees; of randomized trees they are sums of "
-    "conditional mutual informations",
     "vanishing-gradient": "sigma' <= 1/4; the gradient through L sigmoid layers is at most (1/4)^L "
     "prod ||W||; measured against ReLU and residual stacks",
     "decision-tree": "the splits chosen by Gini, entropy and variance are those of brute force "
     "over all thresholds; leaves are means and shares",
+    "gini": "1 - sum p^2 is the chance that two draws differ; its gradient; the decrease of a "
+    "split; importances sum to 1 and equal a recount over all splits of all trees",
     "boosting": "g and h by autodiff equal the hand forms; -G/(H + l2) is the argmin of the "
     "quadratic; the gain of a split is the difference of least objectives, by brute force",
+    "adaboost": "alpha = 1/2 ln((1 - eps)/eps) is the root of dL/dalpha of the exponential loss, "
+    "for K classes too; after the update the tree's weighted error is 1/2; the loss is prod 2 "
+    "sqrt(eps (1 - eps)) and bounds the training error",
+    "bagging": "the mean of B trees has variance rho v + (1 - rho) v/B: of forests without a split "
+    "within a stated standard error",
     "auc": "trapezoids under the ROC = Mann-Whitney U/(n+ n-) = pairs counted, ties half, with "
     "weights; only the order of the scores counts; the soft AUC becomes it",
     "f1": "2PR/(P + R) = 2TP/(2TP + FP + FN) <= 2 min(P, R); what it is without positives; the "

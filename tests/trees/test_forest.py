@@ -1,6 +1,7 @@
 """Random forests against recounts in NumPy, theorems and scikit-learn."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from jaxml import Code, datasets
 from jaxml.closed_form.trees import forest as hand
 from jaxml.trees import _bagging, _bootstrap, forest, permutation, tree
 from jaxml.verify.cases.forest import SEGMENTS
+from tests import processes
 
 N, D, K, B, DEPTH, Q = 48, 5, 3, 6, 3, 2  # one shape for most tests: one compilation
 SHAPE = {"n_classes": K, "n_estimators": B, "max_depth": DEPTH}
@@ -30,7 +32,7 @@ def fit(X, y, s, key, **other):
 
 
 @functools.cache
-def jitted():
+def jitted() -> Any:
     return jax.jit(fit)
 
 
@@ -223,9 +225,7 @@ def test_leaves_and_decreases_keep_to_their_bounds():
         np.asarray(full.trees.feature) >= 0
     ).sum()
     for one in each_tree(pruned):
-        splits = (one.feature >= 0).sum()
-        assert one.decrease.sum() >= 0.05 * splits
-    assert (one.feature >= 0).any()
+        assert one.decrease.sum() >= 0.05 * (one.feature >= 0).sum() > 0
 
 
 def test_jit_vmap_over_keys_and_one_trace():
@@ -284,7 +284,7 @@ def test_concrete_inputs_that_are_wrong_raise():
         fit(X, y, s, key(), criterion="variance")
     with pytest.raises(ValueError, match="criterion must be one of variance"):
         forest.fit(X, y, key=key(), criterion="gini")
-    with pytest.raises(ValueError, match="outside 0..1"):
+    with pytest.raises(ValueError, match=r"outside 0\.\.1"):
         fit(X, y, s, key(), n_classes=2)
     with pytest.raises(ValueError, match="n_estimators must be >= 1"):
         fit(X, y, s, key(), n_estimators=0)
@@ -337,7 +337,7 @@ def test_given_the_data_trees_are_independent():
     x, keys = X[:1], jax.random.split(key(7), 80)
     each = [jitted()(X, y, s, k).params.trees for k in keys]
     f = np.array([[one.value[tree.apply(one, x)[0], 1] for one in each_tree(
-        forest.Params(trees, None))] for trees in each[:80]])  # fmt: skip
+        forest.Params(trees, jnp.zeros(0)))] for trees in each[:80]])  # fmt: skip
     v = f.var(ddof=1)
     # rho = 0: Var of the mean is v/B; a sample variance of 80 has the relative error sqrt(2/79)
     want = float(hand.variance_of_mean(0.0, v, B))
@@ -345,9 +345,11 @@ def test_given_the_data_trees_are_independent():
 
 
 def test_louppe_s_table():
-    how = {"max_depth": 7, "max_features": 1, "n_classes": 10, "criterion": "entropy"}
     X, y = SEGMENTS.astype(float), np.arange(10)
-    params = forest.fit(X, y, key=key(), n_estimators=500, bootstrap=False, **how).params
+    params = forest.fit(
+        X, y, key=key(), n_estimators=500, max_depth=7, max_features=1, n_classes=10,
+        criterion="entropy", bootstrap=False,
+    ).params  # fmt: skip
     got = np.asarray(params.trees.decrease).mean(axis=0) / np.log(2)
     want = np.asarray(hand.randomized_importances(jnp.asarray(X), jnp.asarray(y))) / np.log(2)
     np.testing.assert_allclose(want.sum(), np.log2(10), rtol=1e-12)  # H(Y), all of it explained
@@ -403,8 +405,7 @@ def split(data):
 def test_as_good_as_scikit_learn_at_telling_digits_apart():
     X, y, X_test, y_test = split(datasets.digits())
     y, y_test = y.astype(int), y_test.astype(int)
-    how = {"n_classes": int(y.max()) + 1, "n_estimators": 60}
-    params, info = forest.fit(X, y, key=key(), **how)
+    params, info = forest.fit(X, y, key=key(), n_classes=10, n_estimators=60)
     ours = (np.asarray(forest.predict(params, X_test)) == y_test).mean()
     peer = RandomForestClassifier(60, max_depth=8, random_state=0).fit(X, y)
     assert ours >= peer.score(X_test, y_test) - 0.02
@@ -422,3 +423,33 @@ def test_as_good_as_scikit_learn_at_regression():
     assert 0.7 < float(info.objective) / ours < 1.4
     shares = forest.feature_importances(params)
     np.testing.assert_allclose(shares, peer.feature_importances_, atol=0.06)
+
+
+APART = """
+    import jax, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec
+    from jaxml.trees import adaboost, forest
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((96, 4)).astype("float32")
+    y = (X[:, 0] * X[:, 1] + 0.3 * rng.standard_normal(96) > 0).astype(np.int32)
+    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = [
+        jax.device_put(a, NamedSharding(mesh, PartitionSpec("rows", *[None] * (a.ndim - 1))))
+        for a in (X, y)
+    ]
+    grown = jax.jit(lambda X, y: forest.fit(
+        X, y, key=jax.random.key(0), n_classes=2, n_estimators=4, max_depth=3))
+    boosted = jax.jit(lambda X, y: adaboost.fit(X, y, n_classes=2, n_estimators=4))
+    for fit in (grown, boosted):
+        whole, parts = fit(X, y), fit(*split)
+        assert int(whole.info.code) == int(parts.info.code) == 0
+        for a, b in zip(jax.tree.leaves(parts), jax.tree.leaves(whole)):
+            assert a.dtype in ("float32", "int32"), a.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    print("same")
+"""
+
+
+def test_sharded_rows_without_x64():
+    flags = "--xla_force_host_platform_device_count=2"
+    assert processes.run(APART, XLA_FLAGS=flags, JAX_PLATFORMS="cpu").strip() == "same"

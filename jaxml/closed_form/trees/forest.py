@@ -5,7 +5,7 @@ import math
 
 import jax.numpy as jnp
 
-from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
+from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Real, Rows, Scalar
 
 __all__ = [
     "importances", "of_means", "randomized_importances", "standard_error", "variance_of_mean",
@@ -55,7 +55,7 @@ def importances(
     return jnp.stack(trees).mean(axis=0)
 
 
-def variance_of_mean(rho: Scalar, v: Scalar, B: int) -> Scalar:
+def variance_of_mean(rho: Real, v: Real, B: int) -> Real:
     """Return the variance of the mean of B variables of variance v and pairwise correlation rho."""
     # Var(1/B sum_b f_b) = 1/B^2 [sum_b Var f_b + sum_{b != b'} Cov(f_b, f_b')]
     #                    = 1/B^2 [B v + B (B - 1) rho v] = rho v + (1 - rho) v / B  (ESL 15.1)
