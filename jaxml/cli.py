@@ -109,10 +109,7 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     if options.report is not None:
         from jaxml.verify import page  # noqa: PLC0415, only a report needs its figures
 
-        try:
-            page.prepare(options.report)
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+        page.prepare(options.report)
     start, key = time.perf_counter(), jax.random.key(chosen["seed"])
     results: list[report.Result] = []
 

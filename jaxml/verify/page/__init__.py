@@ -29,10 +29,12 @@ def prepare(folder: Path) -> None:
     """Make the folder; raise before anything is run if no page can be written there.
 
     Raises:
-      ImportError: Matplotlib or latex2mathml is missing; the text names the extra.
-      ValueError: The folder cannot be made or written to.
+      ValueError: The extra ``plot`` is missing, or the folder cannot be made or written to.
     """
-    canvas.require()
+    try:
+        canvas.require()
+    except ImportError as error:
+        raise ValueError(str(error)) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -77,7 +77,10 @@ def _verdict(about: Page) -> str:
 def _header(about: Page) -> str:
     failed = [result.case for result in about.results if not result.passed]
     wrong = [
-        *((f"fails: {case.name}", case.topics[0]) for case in failed),
+        *(
+            (f"fails: {c.name}", next(row[0] for row in about.rows if row[0] in c.topics))
+            for c in failed
+        ),
         *((f"no case: {row[0]}", row[0]) for row in about.rows if not row[1]),
         *((f"no figure: {topic}", topic) for topic, f in about.figures.items() if f.error),
     ]
