@@ -1,10 +1,10 @@
 """What a figure is: a function that draws panels and says in one sentence what is seen."""
 
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib
 import numpy as np
 
 __all__ = ["Figure", "quick"]
@@ -31,6 +31,7 @@ def _cheap() -> dict[str, Any] | None:
     if jax.default_backend() != "cpu":
         return None
     options: dict[str, Any] = {"xla_backend_optimization_level": 0}
-    if jaxlib.__version__.startswith("0.10."):  # whose fusion emitters take two thirds of the time
+    if metadata.version("jaxlib").startswith("0.10."):
+        # Its fusion emitters take two thirds of the time.
         options["xla_cpu_use_fusion_emitters"] = False
     return options
