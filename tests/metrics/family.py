@@ -8,7 +8,7 @@ from sklearn import metrics as theirs
 
 from jaxml import metrics
 
-__all__ = ["CLASSES", "FAMILY", "Member", "data", "ece"]
+__all__ = ["CLASSES", "CORE", "FAMILY", "Member", "data", "ece"]
 
 CLASSES = 3
 
@@ -102,6 +102,13 @@ FAMILY = (
     Member("r2", "numbers", _of("r2"), _peer("r2_score")),
     Member("adjusted_r2", "numbers", _of("adjusted_r2", n_features=2),
            lambda y, z, s=None: _adjusted(y, z, s)),
+)  # fmt: skip
+
+# One of each program: averages share theirs.
+REPEATED = ("precision", "recall", "f1-", "roc_auc-", "brier_score-")
+CORE = tuple(
+    m for m in FAMILY
+    if not m.label.startswith(REPEATED) or m.label in ("f1-macro", "roc_auc-weighted")
 )  # fmt: skip
 
 
