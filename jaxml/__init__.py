@@ -6,7 +6,7 @@
     bayes               gaussian multinomial bernoulli, from statistics that merge
     svm                 dual primal, several classes by one_vs_rest and one_vs_one
     latent              pca kmeans gmm tsne
-    trees               impurity tree
+    trees               impurity tree boosting
     neighbors           knn
     nn                  initializers activations dense dropout norm conv pool residual lstm
                         attention positional transformer

@@ -182,40 +182,36 @@ def _search(
     left = running(H)
     total, left = left[-1], left[:-1]
 
-    def gains(left: Array) -> Float[Array, "b-1 S"]:
+    def best_of(left: Array) -> tuple[Array, Array]:
         L, R = jnp.moveaxis(left, 2, 0), jnp.moveaxis(total[None] - left, 2, 0)
         fits = (L[-1] > 0) & (R[-1] > 0)
         fits = fits & (criterion.mass(L) >= min_mass) & (criterion.mass(R) >= min_mass)
-        return jnp.where(fits, criterion.gain(L, R), -jnp.inf)
+        gain = jnp.where(fits, criterion.gain(L, R), -jnp.inf)
+        best, bins = jnp.max(gain, axis=0), jnp.arange(n_bins - 1, dtype=jnp.int32)
+        first = jnp.where(gain == best[None], bins[:, None], n_bins - 2)
+        return best, jnp.min(first, axis=0)  # of equals the lowest
 
-    right = gains(left)  # where the missing rows, which have the last code, go right
-    if missing:
-        lost = H[-1]
-        other = jax.lax.cond(
-            (lost[:, -1] > 0).any(),
-            lambda left: gains(left + lost[None]),
-            lambda left: jnp.full(left.shape[:2], -jnp.inf, left.dtype),
-            left,
-        )
+    def none_of(left: Array) -> tuple[Array, Array]:
+        return jnp.full(n_slots, -jnp.inf, left.dtype), jnp.zeros(n_slots, jnp.int32)
+
+    def rows(at: Array) -> Array:
+        return jnp.take_along_axis(left[..., -1], at[None], axis=0)[0]
+
+    gain, at = best_of(left)  # rows that miss the feature have the last code: they go right
+    n_all = total[:, -1]
+    if not missing:
+        n_left = rows(at)
+        to_left = jnp.zeros(n_slots, bool)
     else:
-        other = right
-    gain = jnp.maximum(right, other)
-    best = jnp.max(gain, axis=0)
-    bins = jnp.arange(n_bins - 1)[:, None]
-    at = jnp.min(jnp.where(gain == best[None], bins, n_bins - 2), axis=0)  # the lowest of equals
-
-    def there(a: Array) -> Array:
-        return jnp.take_along_axis(a, at[None], axis=0)[0]
-
-    n_left, n_all = there(left[..., -1]), total[:, -1]
-    to_left = jnp.zeros(n_slots, bool)
-    if missing:
-        n_lost = H[-1, :, -1]
-        to_left = there(other) > there(right)
-        n_left = n_left + jnp.where(to_left, n_lost, 0)
+        lost = H[-1]
+        some = (lost[:, -1] > 0).any()
+        other, there = jax.lax.cond(some, lambda a: best_of(a + lost[None]), none_of, left)
+        to_left = (other > gain) | ((other == gain) & (there < at))
+        gain, at = jnp.maximum(gain, other), jnp.where(to_left, there, at)
+        n_left = rows(at) + jnp.where(to_left, lost[:, -1], 0)
         # Where no row is missing, later ones go with the majority.
-        to_left = jnp.where(n_lost > 0, to_left, 2 * n_left >= n_all)
-    return _Best(best, at.astype(jnp.int32), to_left, jnp.stack([n_left, n_all - n_left], axis=-1))
+        to_left = jnp.where(lost[:, -1] > 0, to_left, 2 * n_left >= n_all)
+    return _Best(gain, at, to_left, jnp.stack([n_left, n_all - n_left], axis=-1))
 
 
 def _divide(
@@ -231,7 +227,11 @@ def _divide(
     n_bins = bins.thresholds.shape[1] + 1
     split = (level.node < m) & (best.gain > min_gain)
     at = jnp.where(split, level.node, m)
-    found = Tree(feature, bins.thresholds[feature, best.code], best.missing_left, best.gain)
+    # All values against NaN have no threshold: the largest number parts them as well as inf.
+    threshold = jnp.minimum(
+        bins.thresholds[feature, best.code], jnp.finfo(bins.thresholds.dtype).max
+    )
+    found = Tree(feature, threshold, best.missing_left, best.gain)
     tree = jax.tree.map(lambda a, b: a.at[at].set(b, mode="drop"), level.tree, found)
     # Slots of the children, in the order of the nodes; one that cannot be split gets none.
     open_ = (split[:, None] & (best.rows >= 2)).reshape(-1)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks import trees
+from benchmarks.peers import PeerMissingError
 
 TINY = {
     "trees.tree": ({"n": 600, "d": 6, "depth": 3}, [{}]),
@@ -23,7 +24,7 @@ def test_both_sides_learn_the_same(name):
     problem = job.build(np.random.default_rng(0), "float32", **sizes)
     (p,) = problem.read(problem.fit(*jax.device_put(problem.arrays), tol=None))
     gap = problem.gap(p)
-    assert 0 < gap < 1.5
+    assert 0 < gap < 2
     assert problem.gap(np.full(trees.TEST, 0.5)) > gap  # nothing learned
     assert problem.gap(problem.given["data"].p_test) == 0
     assert problem.gap(1 - np.asarray(p)) > gap
@@ -31,7 +32,6 @@ def test_both_sides_learn_the_same(name):
     for options in peers:
         try:
             run, read = job.peer(problem.given, None, **options)
-        except ImportError as error:
-            assert "pip install" in str(error)
+        except PeerMissingError:
             continue
         assert problem.gap(*read(run())) == pytest.approx(gap, abs=0.1)

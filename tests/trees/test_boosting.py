@@ -10,6 +10,7 @@ from jaxml.trees import boosting
 from tests import tolerances
 
 SETTINGS = {"n_estimators": 4, "max_depth": 3, "learning_rate": 0.3}
+ONES = np.ones(40)
 
 
 def problem(n=40, d=3, seed=0, dtype="float64"):
@@ -23,7 +24,7 @@ def fit(X, y, s=None, **other):
     return boosting.fit(X, y, sample_weight=s, **{**SETTINGS, **other})
 
 
-JITTED = jax.jit(lambda X, y, s: fit(X, y, s))
+JITTED = jax.jit(fit)
 
 
 def code(found):
@@ -39,8 +40,8 @@ def same(a, b):
 
 def peer_data():
     data = datasets.breast_cancer()
-    X, y = np.asarray(data.X, np.float64)[:200], np.asarray(data.y)[:200]
-    return X[:, :6].copy(), y
+    X, y = np.asarray(data.X, np.float64)[:40, :3], np.asarray(data.y)[:40]
+    return X.copy(), y  # of the shape of problem(): one compilation
 
 
 @pytest.mark.parametrize("loss", [losses.logistic, losses.squared])
@@ -54,7 +55,7 @@ def test_against_scikit_learn(loss):
         max_iter=4, max_depth=3, max_leaf_nodes=None, min_samples_leaf=1, learning_rate=0.3,
         l2_regularization=0.5, early_stopping=False, max_bins=255,
     ).fit(X, y)  # fmt: skip
-    found = fit(X, y, loss=loss, l2=0.5)
+    found = fit(X, y, ONES, loss=loss, l2=0.5)
     z = boosting.decision_function(found.params, X)
     want = peer.predict(X) if loss is losses.squared else peer.decision_function(X)
     np.testing.assert_allclose(z, want, rtol=1e-6, atol=1e-6)
@@ -89,12 +90,12 @@ def test_missing_values_go_to_a_learned_side():
         max_iter=4, max_depth=3, max_leaf_nodes=None, min_samples_leaf=1, learning_rate=0.3,
         l2_regularization=0.5, early_stopping=False, max_bins=255,
     ).fit(X, y)  # fmt: skip
-    found = fit(X, y, l2=0.5)
+    found = fit(X, y, ONES, l2=0.5)
     z = boosting.decision_function(found.params, X)
     np.testing.assert_allclose(z, peer.decision_function(X), atol=1e-6)
     assert code(found) is Code.CONVERGED
     assert (np.asarray(boosting.predict(found.params, X)) == y).mean() > 0.99
-    nothing = boosting.decision_function(found.params, np.full((2, 6), np.nan))
+    nothing = boosting.decision_function(found.params, np.full((2, 3), np.nan))
     assert np.isfinite(nothing).all()
 
 
@@ -139,7 +140,7 @@ def test_a_round_is_a_newton_step_of_each_leaf(k):
 def test_squared_error_without_penalty_keeps_the_sum():
     X, _, _ = problem()
     y = np.random.default_rng(0).normal(size=40) + 3
-    found = fit(X, y, loss=losses.squared, l2=0.0)
+    found = fit(X, y, ONES, loss=losses.squared, l2=0.0)
     z = boosting.predict(found.params, X)
     np.testing.assert_allclose(z.sum(), y.sum(), rtol=1e-10)
     np.testing.assert_allclose(found.info.objective, ((z - y) ** 2).mean() / 2, rtol=1e-12)
@@ -166,7 +167,7 @@ def test_nothing_to_learn():
 def test_saturated_leaves_without_penalty_stay_finite():
     X, y, _ = problem()
     X[:, 0] = y
-    found = fit(X, y, l2=0.0, n_estimators=60, learning_rate=1.0, max_depth=1)
+    found = fit(X, y, l2=0.0, n_estimators=30, learning_rate=1.0)
     assert np.isfinite(found.params.value).all()
     assert code(found) is Code.CONVERGED
     assert float(found.info.objective) < 1e-5
@@ -192,7 +193,7 @@ def test_any_loss_and_no_curvature():
     def cosh(z, y):
         return jnp.log(jnp.cosh(z - y))
 
-    for loss in (cosh, losses.absolute):
+    for loss in (losses.absolute, cosh):
         found = fit(X, y, s, loss=loss, n_estimators=30, learning_rate=0.5)
         assert code(found) is Code.CONVERGED
         first = (s * jax.vmap(loss)(jnp.full(40, found.params.base[0]), y)).sum() / s.sum()
@@ -229,9 +230,6 @@ def test_hyperparameters_bind():
     assert leaves(fit(X, y, s, min_split_gain=2.0).params) < leaves(free)
     assert leaves(fit(X, y, s, min_child_weight=4.0).params) < leaves(free)
     assert np.abs(fit(X, y, s, l2=50.0).params.value).max() < np.abs(free.value).max()
-    many = jax.vmap(lambda l2: fit(X, y, s, l2=l2).params)(jnp.array([1.0, 50.0]))
-    assert same(many.feature[0], free.feature)
-    np.testing.assert_allclose(many.value[0], free.value, rtol=1e-12)
     coarse = fit(X, y, s, n_bins=4).params
     assert len(np.unique(np.asarray(coarse.threshold)[np.asarray(coarse.feature) == 0])) <= 2
 
@@ -254,7 +252,7 @@ def test_random_shares():
 
 
 def test_early_stopping():
-    X, _, _ = problem(n=60)
+    X, _, _ = problem()
     X_val, _, _ = problem(n=30, seed=1)
     rng = np.random.default_rng(2)
     y, y_val = ((a[:, 0] + 0.5 * rng.normal(size=len(a)) > 0).astype(int) for a in (X, X_val))
@@ -282,7 +280,7 @@ def test_eager_jit_vmap_and_repeats(dtype):
     eager = [fit(*one) for one in batch]
     assert same(eager[0], fit(*batch[0]))
     X, y, s = (np.stack(part) for part in zip(*batch, strict=True))
-    stacked = jax.jit(jax.vmap(lambda X, y, s: fit(X, y, s)))
+    stacked = jax.jit(jax.vmap(fit))
     rows = stacked(X, y, s)
     for i in range(3):
         row = jax.tree.map(lambda leaf, i=i: leaf[i], rows)
@@ -328,7 +326,7 @@ def test_what_is_refused():
         fit(X, 2 * y, s)
     with pytest.raises(ValueError, match="y contains NaN"):
         fit(X, np.where(y == 1, np.nan, 0), s)
-    with pytest.raises(ValueError, match="weight.*zero"):
+    with pytest.raises(ValueError, match=r"weight.*zero"):
         fit(X, y, 0 * s)
 
 

@@ -12,7 +12,6 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from jaxml import Code, datasets
 from jaxml.closed_form.trees import forest as hand
 from jaxml.trees import _bagging, _bootstrap, forest, permutation, tree
-from jaxml.verify.cases.forest import SEGMENTS
 from tests import processes
 
 N, D, K, B, DEPTH, Q = 48, 5, 3, 6, 3, 2  # one shape for most tests: one compilation
@@ -345,7 +344,12 @@ def test_given_the_data_trees_are_independent():
 
 
 def test_louppe_s_table():
-    X, y = SEGMENTS.astype(float), np.arange(10)
+    # seven segments of ten digits on a display
+    digits = (
+        "1110111", "0010010", "1011101", "1011011", "0111010",
+        "1101011", "1101111", "1010010", "1111111", "1111011",
+    )  # fmt: skip
+    X, y = np.array([[float(bit) for bit in row] for row in digits]), np.arange(10)
     params = forest.fit(
         X, y, key=key(), n_estimators=500, max_depth=7, max_features=1, n_classes=10,
         criterion="entropy", bootstrap=False,

@@ -3,9 +3,35 @@
 import jax.numpy as jnp
 
 from jaxml._typing import Array, Column, Float, Rows
-from jaxml.closed_form.trees import impurity
 
-__all__ = ["best_split", "depth_2", "splits"]
+__all__ = ["best_split", "decrease", "depth_2", "impurity", "splits"]
+
+
+def impurity(
+    y: Column, s: Float[Array, "... n"], criterion: str, n_classes: int
+) -> tuple[Array, Array]:
+    """Return the weight W of rows and their impurity, 0 for no rows; s = 0 leaves a row out."""
+    y = jnp.broadcast_to(y, s.shape)
+    W = s.sum(axis=-1)
+    q = s / jnp.where(W > 0, W, 1)[..., None]
+    if criterion == "variance":
+        m = (q * y).sum(axis=-1)
+        return W, (q * (y - m[..., None]) ** 2).sum(axis=-1)
+    p = jnp.stack([jnp.where(y == c, q, 0).sum(axis=-1) for c in range(n_classes)])
+    if criterion == "gini":
+        return W, jnp.where(W > 0, 1 - (p**2).sum(axis=0), 0)
+    return W, -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum(axis=0)
+
+
+def decrease(
+    y: Column, s: Column, left: Float[Array, "... n"], criterion: str, n_classes: int
+) -> Array:
+    """Return I - W_L/W I_L - W_R/W I_R, left in {0, 1} telling the side of each row."""
+    s = jnp.broadcast_to(s, left.shape)
+    W, whole = impurity(y, s, criterion, n_classes)
+    W_L, part_L = impurity(y, s * left, criterion, n_classes)
+    W_R, part_R = impurity(y, s * (1 - left), criterion, n_classes)
+    return whole - W_L / W * part_L - W_R / W * part_R
 
 
 def splits(X: Rows, y: Column, s: Column, criterion: str, n_classes: int) -> Float[Array, "d n"]:
@@ -13,7 +39,7 @@ def splits(X: Rows, y: Column, s: Column, criterion: str, n_classes: int) -> Flo
     left = (X.T[:, None, :] <= X.T[:, :, None]).astype(X.dtype)  # (d, n, n): by X[i, j], row r
     weight = jnp.broadcast_to(s, left.shape)
     both = ((weight * left).sum(axis=2) > 0) & ((weight * (1 - left)).sum(axis=2) > 0)
-    return jnp.where(both, impurity.decrease(y, s, left, criterion, n_classes), -jnp.inf)
+    return jnp.where(both, decrease(y, s, left, criterion, n_classes), -jnp.inf)
 
 
 def best_split(

@@ -143,7 +143,6 @@ def _product(K: int, X: Array, y: Array, s: Array, *, part: float = 1.0) -> Arra
 STUMP = Domain(_stump, SHAPES)
 BISECTED = Tolerance(1e-7, 1e-2, "bisection where the slope is rounding")
 BOUND = Tolerance(1e-12, 1e-5, "rounding of a sum")
-FITS = {2: Domain(_noisy, SHAPES[:1]), 3: Domain(_noisy, SHAPES[1:])}
 
 
 CASES = (
@@ -158,12 +157,12 @@ CASES = (
          _weights_after, _reweighted, STUMP, BISECTED, ZHU + "algorithm 2, step 2d"),
     Case("trees.adaboost/error-after", TOPIC, "identity",
          _error_after, _half, STUMP, BISECTED, "dL/dalpha = 0"),
-    *(Case(f"trees.adaboost/fit-{K}-classes", TOPIC, "solution",
-           partial(_fitted, K), partial(_by_rounds, K), domain, SOLVE,
-           ZHU + "algorithm 2; Friedman et al. (2000), lemma 1, for the probabilities")
-      for K, domain in FITS.items()),
+    Case("trees.adaboost/fit", TOPIC, "solution",
+         partial(_fitted, 3), partial(_by_rounds, 3), Domain(_noisy, SHAPES[1:]), SOLVE,
+         ZHU + "algorithm 2; Friedman et al. (2000), lemma 1, for the probabilities"),
     Case("trees.adaboost/training-error", TOPIC, "bound",
-         partial(_training_error, 2), partial(_product, 2), FITS[2], BOUND,
+         partial(_training_error, 2), partial(_product, 2), Domain(_noisy, SHAPES[:1]),
+         BOUND,
          "Freund, Schapire (1997), theorem 6: prod 2 sqrt(eps (1 - eps))",
          mutants=(partial(_product, 2, part=0.1),)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Random forests: importances counted again, the variance of a mean of trees, Louppe's table."""
+"""Random forests: importances counted again, and the variance of a mean of trees."""
 
 from functools import partial
 from typing import Any
@@ -17,12 +17,6 @@ __all__ = ["CASES"]
 
 K, TREES, DEPTH = 3, 3, 2
 ROWS, REPEATS, SIZES = 8, 400, (1, 2, 10)  # of trees without a split
-RANDOMIZED = 100
-# Seven segments of ten digits on a display.
-SEGMENTS = np.array([[int(bit) for bit in row] for row in (
-    "1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010",
-    "1111111", "1111011",
-)])  # fmt: skip
 
 
 def _seed(rng: Generator) -> Numbers:
@@ -35,10 +29,6 @@ def _labeled(rng: Generator, n: int, d: int) -> tuple[Numbers, ...]:
 
 def _repeated(rng: Generator) -> tuple[Numbers, ...]:
     return rng.standard_normal((REPEATS, ROWS)), _seed(rng)
-
-
-def _display(rng: Generator) -> tuple[Numbers, ...]:
-    return SEGMENTS.astype(float), np.arange(10, dtype=np.int32), _seed(rng)
 
 
 def _grown(X: Array, y: Array, s: Array, seed: Array) -> forest.Params:
@@ -81,31 +71,10 @@ def _variances(Y: Array, seed: Array, *, correlated: float = 1.0) -> Expected:
     return Expected(mean, errors)
 
 
-def _randomized(X: Array, y: Array, seed: Array) -> Array:
-    fit = forest.fit(
-        X, y, key=jax.random.wrap_key_data(seed), n_estimators=RANDOMIZED, max_depth=7,
-        max_features=1, n_classes=10, criterion="entropy", bootstrap=False,
-    )  # fmt: skip
-    return fit.params.trees.decrease.mean(axis=0)
-
-
-def _louppe(X: Array, y: Array, seed: Array, *, change: Any = lambda imp: imp) -> Expected:
-    # A binary feature is split on once at most on each path, and gains at most log 2 there: the
-    # decrease by it lies in [0, log 2], and has a standard deviation of at most half of that.
-    del seed
-    imp = hand.randomized_importances(X, y)
-    return Expected(change(imp), jnp.full_like(imp, np.log(2) / 2 / RANDOMIZED**0.5))
-
-
 CASES = (
     Case("trees.forest/importances", ("gini",), "identity",
          _importances, _recount, Domain(_labeled, ((30, 4),)), ROUNDING,
          "Breiman et al. (1984), section 5.3; Hastie et al., ESL (2009), eq. (10.42)"),
-    Case("trees.forest/importances-of-randomized-trees", ("gini",), "statistic",
-         _randomized, _louppe, Domain(_display), STANDARD_ERRORS,
-         "Louppe et al. (2013), Understanding variable importances, theorem 1 and table 1",
-         mutants=(partial(_louppe, change=lambda imp: imp / 2),
-                  partial(_louppe, change=lambda imp: imp[::-1]))),
     Case("trees.forest/variance", ("bagging",), "statistic",
          _mean_squares, _variances, Domain(_repeated), STANDARD_ERRORS,
          "Hastie et al., ESL (2009), eq. (15.1)",

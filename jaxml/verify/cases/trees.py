@@ -184,7 +184,7 @@ CASES = (
     *(
         Case(f"trees.impurity/decrease-{c}", GINI if c == "gini" else TREE, "identity",
              partial(_decrease, criterion=c),
-             partial(hand_impurity.decrease, criterion=c, n_classes=K),
+             partial(hand_tree.decrease, criterion=c, n_classes=K),
              Domain(partial(_parted, criterion=c), SHAPES), CANCELS, CART + "definition 2.13")
         for c in CRITERIA
     ),
