@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from benchmarks import (
     bayes,
     linear,
+    metrics,
     mixtures,
     neighbors,
     nn_attention,
@@ -32,7 +33,7 @@ from benchmarks import (
 
 FAMILIES = (
     linear, svm, bayes, pca, mixtures, tsne, neighbors, trees, nn_conv, nn_norm, nn_recurrent,
-    nn_attention, trees_ensembles,
+    nn_attention, trees_ensembles, metrics,
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")

@@ -10,8 +10,10 @@
     neighbors           knn
     nn                  initializers activations dense dropout norm conv pool residual lstm
                         attention positional transformer
+    metrics             classification ranking calibration regression, exact and weighted
+    preprocessing       standard min_max robust
     model_selection     splits as weights, cross-validation in one compiled call
-    analysis            convexity gradient_flow
+    analysis            convexity bias_variance gradient_flow
     datasets            small real data sets and a text, shipped with the package
     training            networks trained by a configuration: log, checkpoints, resumption
 
@@ -31,11 +33,13 @@ from jaxml import (
     latent,
     linear,
     losses,
+    metrics,
     model_selection,
     neighbors,
     nn,
     optim,
     penalties,
+    preprocessing,
     svm,
     training,
     trees,
@@ -44,8 +48,8 @@ from jaxml._loop import Code, ConvergenceWarning, Fit, FitError, Info, check
 
 __all__ = [
     "Code", "ConvergenceWarning", "Fit", "FitError", "Info", "analysis", "bayes", "check",
-    "datasets", "kernels", "latent", "linear", "losses", "model_selection", "neighbors", "nn",
-    "optim", "penalties", "svm", "training", "trees",
+    "datasets", "kernels", "latent", "linear", "losses", "metrics", "model_selection", "neighbors",
+    "nn", "optim", "penalties", "preprocessing", "svm", "training", "trees",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

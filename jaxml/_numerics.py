@@ -133,7 +133,8 @@ def moments(X: Rows, p: Column) -> tuple[Float[Array, " d"], Float[Array, " d"]]
     """Weighted mean and standard deviation of each column, for weights p that sum to one.
 
     In two passes, the second about the first mean: m = m_1 + E[x - m_1] and
-    v = E[(x - m_1)^2] - E[x - m_1]^2, which corrects what rounding left in m_1.
+    v = E[(x - m_1)^2] - E[x - m_1]^2, which corrects what rounding left in m_1. The derivative of
+    a deviation of 0 is 0.
 
     Reference: Chan, Golub, LeVeque (1983), Algorithms for computing the sample variance, eq. (1.7).
     """
@@ -144,7 +145,7 @@ def moments(X: Rows, p: Column) -> tuple[Float[Array, " d"], Float[Array, " d"]]
         return matmul(p, A), matmul(p, A * A)
 
     first, second = sum_over_rows(sums, X, p)
-    return m_1 + first, jnp.sqrt(jnp.maximum(second - first**2, 0.0))
+    return m_1 + first, safe_sqrt(jnp.maximum(second - first**2, 0.0))
 
 
 def squared_distances(X: Rows, Z: Float[Array, "m d"]) -> Float[Array, "n m"]:

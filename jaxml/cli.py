@@ -1,6 +1,7 @@
 """The ``jaxml`` command: verify the derivations, train a network, or describe this installation.
 
-jaxml verify [PATTERN] [--dtype float32|float64|all] [--topics] [--mutate] [--json FILE] [--list]
+jaxml verify [PATTERN] [--dtype float32|float64|all] [--topics] [--mutate] [--json FILE]
+             [--report DIR [--source URL]] [--list]
 jaxml train CONFIG [--out DIR] [--resume | --overwrite]
 jaxml info
 """
@@ -48,6 +49,15 @@ def _parser() -> argparse.ArgumentParser:
         help="bend each hand form; all must be caught",
     )
     verify.add_argument("--json", metavar="FILE", type=Path, help="write every reading to FILE")
+    verify.add_argument(
+        "--report",
+        metavar="DIR",
+        type=Path,
+        help="write DIR/index.html: equations, figures, errors",
+    )
+    verify.add_argument(
+        "--source", metavar="URL", help="where a report's links to jaxml/... lead; default: here"
+    )
     verify.add_argument("--list", action="store_true", help="list the cases and run none")
     verify.add_argument("--config", metavar="FILE", type=Path, help="TOML with a [verify] table")
     train = commands.add_parser("train", help="train a network as a configuration says")
@@ -86,12 +96,20 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     cases = select(chosen["pattern"])
     if not cases:
         raise ValueError(f"no case matches {chosen['pattern']!r}; see jaxml verify --list")
+    if options.source is not None and options.report is None:
+        raise ValueError("--source is for the links of a report: give --report DIR, too")
+    if options.list and options.report is not None:
+        raise ValueError("--list runs no case, so there is nothing to report")
     if options.list:
         for case in cases:
             console.print(
                 f"{case.name:<50} {case.kind:<10} {' '.join(case.topics)}", soft_wrap=True
             )
         return HOLDS
+    if options.report is not None:
+        from jaxml.verify import page  # noqa: PLC0415, only a report needs its figures
+
+        page.prepare(options.report)
     start, key = time.perf_counter(), jax.random.key(chosen["seed"])
     results: list[report.Result] = []
 
@@ -124,7 +142,38 @@ def _verify(options: argparse.Namespace, console: Console) -> int:
     if options.json is not None:
         text = json.dumps(report.as_json(results, rows, seconds), indent=1, allow_nan=False)
         options.json.write_text(text + "\n", encoding="utf-8")
-    return _summary(results, rows, seconds, console)
+    code = _summary(results, rows, seconds, console)
+    if options.report is None:
+        return code
+    return max(code, _report(options, chosen["pattern"], results, rows, start, console))
+
+
+def _report(
+    options: argparse.Namespace, pattern: str, results: Sequence[report.Result],
+    rows: Sequence[tuple], start: float, console: Console,
+) -> int:  # fmt: skip
+    from jaxml.verify import page  # noqa: PLC0415
+
+    if pattern in TOPICS:  # its cases may speak of other topics, but not for all of them
+        rows = [row for row in rows if row[0] == pattern]
+    drawn = {}
+    columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=len(rows))
+        for topic, figure in page.figures([row[0] for row in rows]):
+            drawn[topic] = figure
+            if figure.error:
+                text = f"no figure for {topic}: {figure.error}"
+                bar.console.print(text, style="red", soft_wrap=True, markup=False)
+            bar.advance(task)
+    path = page.write(
+        options.report, results, rows, drawn,
+        seconds=time.perf_counter() - start, pattern=pattern, base=options.source,
+    )  # fmt: skip
+    console.print(f"report: {path}", soft_wrap=True, markup=False)
+    return FAILS if any(figure.error for figure in drawn.values()) else HOLDS
 
 
 def _summary(

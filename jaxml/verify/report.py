@@ -18,7 +18,7 @@ from jaxml.verify.evidence import DRAWS, gather
 from jaxml.verify.mutation import Mutation, mutate
 from jaxml.verify.registry import by_topic
 
-__all__ = ["Result", "as_json", "examine", "line", "machine", "topic_rows"]
+__all__ = ["Result", "as_json", "details", "examine", "line", "machine", "topic_rows"]
 
 SHORT = {"float64": "f64", "float32": "f32"}
 
@@ -90,11 +90,16 @@ def line(result: Result) -> str:
     text += f"  {' '.join(routes)}  {result.seconds:.1f}s"
     if result.passed:
         return text
-    details = [v.report() for v in result.verdicts if not v.passed]
+    return "\n".join([text, *(f"     {row}" for d in details(result) for row in d.splitlines())])
+
+
+def details(result: Result) -> list[str]:
+    """Return what a person needs to know of a case that does not hold."""
+    found = [v.report() for v in result.verdicts if not v.passed]
     if result.mutations is not None:
-        details += [f"not caught: {m.name}" for m in result.mutations if not m.caught]
-        details += [] if result.mutations else ["no mutant applies: this case cannot fail"]
-    return "\n".join([text, *(f"     {row}" for d in details for row in d.splitlines())])
+        found += [f"not caught: {m.name}" for m in result.mutations if not m.caught]
+        found += [] if result.mutations else ["no mutant applies: this case cannot fail"]
+    return found
 
 
 def topic_rows(results: Iterable[Result], *, all_topics: bool) -> list[tuple[str, int, str, bool]]:

@@ -24,6 +24,8 @@ TOPICS = {
     "adam": "bias correction; the trajectory written out",
     "sgd": "mini-batch gradients are unbiased; their variance falls as 1/B, with the finite-"
     "population correction",
+    "bias-variance": "the mean squared error is bias^2 + variance exactly, and with the noise "
+    "within a standard error; both as the design implies for a mean, ridge and nearest neighbors",
     "class-weight": "weights n/(K n_c) equal replicated rows; the gradient is the weighted sum",
     "kfold": "folds partition the rows; weights as masks equal refits on subsets",
     "pca": "u'Su is stationary exactly at eigenvectors; explained variances are eigenvalues; the "
@@ -80,4 +82,13 @@ TOPICS = {
     "sqrt(eps (1 - eps)) and bounds the training error",
     "bagging": "the mean of B trees has variance rho v + (1 - rho) v/B: of forests without a split "
     "within a stated standard error",
+    "auc": "trapezoids under the ROC = Mann-Whitney U/(n+ n-) = pairs counted, ties half, with "
+    "weights; only the order of the scores counts; the soft AUC becomes it",
+    "f1": "2PR/(P + R) = 2TP/(2TP + FP + FN) <= 2 min(P, R); what it is without positives; the "
+    "soft F1 becomes it",
+    "calibration": "expected calibration error bin by bin; Brier = reliability - resolution + "
+    "uncertainty + what is left within bins; gradients of log loss and Brier",
+    "r2": "1 - SS_res/SS_tot; never falls with a feature, while the adjusted one does if t^2 < 1",
+    "scaling": "Jacobians of standard, min-max and robust scaling; how many outliers move each, as "
+    "a number",
 }

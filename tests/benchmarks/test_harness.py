@@ -299,7 +299,6 @@ def test_table_and_plot_show_a_failed_row_too(result, tmp_path):
     broken = copy.deepcopy(result)
     broken["rows"].append({"name": "tiny broken", "dtype": "float32", "error": "ValueError: no"})
     assert report.table(broken["rows"]).row_count == 3
-    pytest.importorskip("matplotlib", reason="plots are an extra")
     report.plot(broken, tmp_path / "ratios.png")
     assert (tmp_path / "ratios.png").stat().st_size > 1000
 

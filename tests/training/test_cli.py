@@ -109,7 +109,6 @@ def test_text_end_to_end(capsys, tmp_path):
 
 
 def test_picture_or_why_not(capsys, run, config, monkeypatch):
-    pytest.importorskip("matplotlib", reason="the picture needs Matplotlib (extra plot)")
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
     (run / "loss.png").unlink()
     real = builtins.__import__

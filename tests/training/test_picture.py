@@ -18,7 +18,6 @@ RECORDS = [
 
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
 def test_picture_is_made(tmp_path, suffix, start):
-    pytest.importorskip("matplotlib", reason="the picture needs Matplotlib (extra plot)")
     picture.draw(RECORDS, tmp_path / f"loss.{suffix}", title="a run")
     made = (tmp_path / f"loss.{suffix}").read_bytes()
     assert made.startswith(start)
@@ -26,7 +25,8 @@ def test_picture_is_made(tmp_path, suffix, start):
 
 
 def test_picture_shows_what_was_logged(tmp_path, monkeypatch):
-    matplotlib = pytest.importorskip("matplotlib.figure", reason="needs Matplotlib (extra plot)")
+    import matplotlib.figure as matplotlib
+
     drawn = []
     monkeypatch.setattr(matplotlib.Figure, "savefig", lambda self, *a, **k: drawn.append(self))
     picture.draw(RECORDS, tmp_path / "loss.png")

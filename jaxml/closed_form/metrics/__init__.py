@@ -1,0 +1,1 @@
+"""Metrics by hand: from pairs, counts and sums, as they are defined."""
