@@ -107,8 +107,8 @@ def precision(
     """Return P = TP/(TP + FP): of what is predicted, the share that is right. Arguments as in f1.
 
     Example:
-      >>> float(precision([0, 1, 1, 0], [1, 1, 0, 1]))  # one of three
-      0.3333333432674408
+      >>> round(float(precision([0, 1, 1, 0], [1, 1, 0, 1])), 4)  # one of three
+      0.3333
     """
     return _score(_precision, y_true, y_pred, n_classes, average, zero_division, sample_weight)
 
@@ -161,8 +161,8 @@ def f1(
         average is unknown, or "binary" with n_classes other than 2.
 
     Example:
-      >>> float(f1([0, 1, 1, 0], [1, 1, 0, 1]))  # 2 / (2 + 2 + 1)
-      0.4000000059604645
+      >>> round(float(f1([0, 1, 1, 0], [1, 1, 0, 1])), 4)  # 2 / (2 + 2 + 1)
+      0.4
       >>> float(f1([0, 0], [0, 0])), float(f1([0, 0], [0, 1]))  # without positives
       (nan, 0.0)
     """

@@ -153,7 +153,7 @@ def _library_means(y: Array, p: Array, s: Array) -> tuple[Array, ...]:
     return tuple(_f1(y, p, s, n_classes=K, average=kind) for kind in kinds)
 
 
-def _degenerate(key: Any, dtype: Any) -> tuple[Array, Array]:
+def _degenerate(key: Any, dtype: Any) -> tuple[Array, Array, Array]:
     del key
     none, some = [0, 0], [0, 1]
     y = jnp.array([none, none, some, some], jnp.int32)
