@@ -24,7 +24,7 @@ __all__ = ["Votes", "feature_count", "run"]
 class Votes(NamedTuple):
     """What is added up over the trees."""
 
-    all: Array  # predictions of each row, (n,) or (n, k)
+    all: Array  # predictions of each row less a, (n,) or (n, k)
     unseen: Array  # of the trees that have not seen it
     others: Int[Array, " n"]  # how many these are
     residual: Scalar  # the largest share by which the decreases of a tree miss what it lowered
@@ -63,9 +63,14 @@ def run(
     max_depth: int,
     max_features: int,
     bootstrap: bool,
-) -> tuple[tree.Params, Votes]:
-    """Grow a tree for each pair of keys (B, 2): one for its bootstrap, one for its features."""
+) -> tuple[tree.Params, Votes, Scalar]:
+    """Grow a tree for each pair of keys (B, 2): one for its bootstrap, one for its features.
+
+    Returns:
+      The trees, their votes, and a, about which these are summed: of equal targets exactly these.
+    """
     d, n = bins.codes.shape
+    middle = jnp.zeros((), s.dtype) if n_classes else _criteria.target_statistics(y, s)[1]
 
     @one_at_a_time
     def grown(codes: Array, thresholds: Array, u: Array, W: Scalar, least: Scalar,
@@ -95,7 +100,7 @@ def run(
         gained = found.gain / jnp.where(W > 0, W, 1.0)
         gained = by_node(jnp.maximum(found.feature, 0), gained[:, None], d)[:, 0]
         missed = jnp.abs(before - after - jnp.sum(gained)) / jnp.where(before > 0, before, 1.0)
-        own = value[leaf]
+        own = value[leaf] - middle
         unseen = (c == 0).reshape(-1, *[1] * (own.ndim - 1))
         votes = Votes(
             votes.all + own,
@@ -108,4 +113,4 @@ def run(
     none = jnp.zeros((n,) if n_classes is None else (n, n_classes), s.dtype)
     start = Votes(none, none, jnp.zeros(n, jnp.int32), jnp.zeros((), s.dtype))
     votes, trees = jax.lax.scan(one, start, keys)
-    return trees, votes
+    return trees, votes, middle

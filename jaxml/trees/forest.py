@@ -132,11 +132,11 @@ def _fit(
     s = jax.lax.optimization_barrier(s)  # or a compiler works out every sum of ones itself
     bins = _bins.make(*jax.lax.stop_gradient((X, s)), n_bins=n_bins, weighted=weighted)
     keys = jax.random.split(key, (B, 2))
-    trees, votes = _bagging.run(bins, y, s, keys, least, decrease, n_classes=n_classes, **how)
+    trees, votes, a = _bagging.run(bins, y, s, keys, least, decrease, n_classes=n_classes, **how)
     beside = (slice(None), *[None] * (votes.all.ndim - 1))  # one number per row beside (n, k)
-    mean = votes.unseen / jnp.maximum(votes.others, 1).astype(X.dtype)[beside]
+    mean = a + votes.unseen / jnp.maximum(votes.others, 1).astype(X.dtype)[beside]
     unseen = votes.others > 0
-    judged = jnp.where(unseen.any(), mean, votes.all / B)
+    judged = jnp.where(unseen.any(), mean, a + votes.all / B)
     wrong = (judged - y) ** 2 if n_classes is None else jnp.argmax(judged, axis=1) != y
     counted = jnp.where(unseen | ~unseen.any(), s, 0.0)
     flags = input_flags(X, y if n_classes is None else s, s, jnp.max(X) - jnp.min(X))
@@ -164,12 +164,17 @@ def _values(params: Params, X: ArrayLike) -> Array:
 
 @jax.jit
 def _mean(trees: tree.Params, X: Rows) -> Array:
-    def add(f: Array, one: tree.Params) -> tuple[Array, None]:
-        return f + one.value[tree.apply(one, X)], None
+    def of(one: tree.Params) -> Array:
+        return one.value[jnp.maximum(tree.apply(one, X), 0)]
 
-    none = jnp.zeros((X.shape[0], *trees.value.shape[2:]), X.dtype)
+    # About the first tree, so that the mean of equal numbers is that number.
+    first = of(jax.tree.map(lambda leaf: leaf[0], trees))
+
+    def add(apart: Array, one: tree.Params) -> tuple[Array, None]:
+        return apart + (of(one) - first), None
+
     known = jnp.isfinite(X).all(axis=1)
-    f = jax.lax.scan(add, none, trees)[0] / len(trees.value)
+    f = first + jax.lax.scan(add, jnp.zeros_like(first), trees)[0] / len(trees.value)
     return jnp.where(known.reshape(-1, *[1] * (f.ndim - 1)), f, jnp.nan)
 
 
