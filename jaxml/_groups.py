@@ -18,14 +18,13 @@ import jaxlib.version
 
 from jaxml._lanes import one_at_a_time
 from jaxml._numerics import matmul, sum_over_rows
-from jaxml._typing import Array, Labels
+from jaxml._typing import Array, Float, Labels
 
 __all__ = ["given", "sums"]
 
 LOOPS_ARE_KERNELS = tuple(map(int, re.findall(r"\d+", jaxlib.version.__version__)[:2])) >= (0, 12)
 IN_A_ROW = 4096  # rows added one after another: a float32 sum in order loses digits with its length
-
-AT_ONCE = 2**20  # rows of one scatter: far fewer than float32 can count
+PARTS, ENTRIES = 64, 2**14  # of each sum, for the same reason; what all of them may hold, in cache
 Terms = Callable[..., tuple[Array, ...]]
 
 
@@ -51,12 +50,9 @@ def sums(
 
     def scattered(labels: Labels, *args: Array) -> tuple[Array, ...]:
         def scatter(labels: Labels, *rows: Array) -> tuple[Array, ...]:
-            return tuple(
-                jnp.zeros((k, V.shape[1]), V.dtype).at[labels].add(V, mode="promise_in_bounds")
-                for V in terms(*rows, *args[count:])
-            )
+            return tuple(_scatter(labels, V, k) for V in terms(*rows, *args[count:]))
 
-        if terms is given and labels.shape[0] <= AT_ONCE:  # faster than in blocks
+        if terms is given:  # nothing to work out block by block
             return scatter(labels, *args[:count])
         return sum_over_rows(scatter, labels, *args[:count])
 
@@ -69,6 +65,14 @@ def sums(
     # With one device there is nothing to be split.
     cpu = in_turn if LOOPS_ARE_KERNELS and jax.device_count() == 1 else scattered
     return jax.lax.platform_dependent(labels, *rows, *about, cpu=cpu, default=product)
+
+
+def _scatter(labels: Labels, V: Float[Array, "n m"], k: int) -> Float[Array, "k m"]:
+    n, m = V.shape
+    parts = min(PARTS, max(1, ENTRIES // (k * m)))
+    at = jnp.arange(n, dtype=jnp.int32) % parts * k + labels
+    S = jnp.zeros((parts * k, m), V.dtype).at[at].add(V, mode="promise_in_bounds")
+    return S.reshape(parts, k, m).sum(axis=0)
 
 
 def _one_by_one(terms: Terms, k: int, count: int) -> Callable[..., tuple[Array, ...]]:

@@ -17,9 +17,9 @@ from typing import NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxml import _check, losses
+from jaxml import _check, _groups, losses
 from jaxml._typing import Array, ArrayLike, Bool, Column, Int, Scalar, Weights
-from jaxml.metrics import _counts, _inputs
+from jaxml.metrics import _inputs
 
 __all__ = [
     "BrierDecomposition", "brier_decomposition", "brier_score", "expected_calibration_error",
@@ -212,7 +212,7 @@ def _calibration(y: Array, p: Array, s: Weights, *, k: int, n_bins: int) -> Scal
     error = y.astype(p.dtype) - p
     # W_b (o_b - f_b) = sum_{i in b} s_i (y_i - p_i): no bin is divided by its weight
     weighted = error if s is None else s * jnp.where(s > 0, error, 0.0)
-    off = _counts.by_cell(_bins(p, n_bins), weighted[:, None], n_bins)[:, 0]
+    (off,) = _groups.sums(_groups.given, _bins(p, n_bins), n_bins, weighted[:, None])
     M = _inputs.mass(jnp.ones(p.shape, bool), s, p.dtype)
     distance = jnp.sum(losses.absolute(off, jnp.zeros_like(off)))
     return jnp.where(valid, distance / jnp.where(valid, M, 1.0), jnp.nan)
@@ -225,7 +225,9 @@ def _decomposition(y: Array, p: Column, s: Weights, *, n_bins: int) -> BrierDeco
     w = ones if s is None else s
     o, f = y.astype(p.dtype), jnp.where(w > 0, p, 0.0)
     at = _bins(f, n_bins)
-    W, of, oo = _counts.by_cell(at, w[:, None] * jnp.stack([ones, f, o], axis=1), n_bins).T
+    columns = w[:, None] * jnp.stack([ones, f, o], axis=1)
+    (sums,) = _groups.sums(_groups.given, at, n_bins, columns)
+    W, of, oo = sums.T
     there = W > 0
     safe = jnp.where(there, W, 1.0)
     f_b, o_b = of / safe, oo / safe

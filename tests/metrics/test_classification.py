@@ -81,6 +81,3 @@ def test_many_rows_and_the_path_of_an_accelerator(monkeypatch):
     monkeypatch.setattr(_counts.jax.lax, "platform_dependent", elsewhere)
     table = _counts.table(*map(jnp.asarray, (y, p, s)), 3, "float32")
     np.testing.assert_allclose(table, want, rtol=1e-4)
-    cells = _counts.by_cell(jnp.asarray(y), jnp.stack([s, 2 * s], axis=1), 3)
-    np.testing.assert_allclose(cells[:, 0], want.sum(axis=1), rtol=1e-4)
-    np.testing.assert_allclose(cells[:, 1], 2 * want.sum(axis=1), rtol=1e-4)
