@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
 from jaxml.trees._bins import Bins
-from jaxml.trees._split import SLOTS, Best, Criterion, of_feature
+from jaxml.trees._split import SLOTS, Best, Criterion, of_feature, ties
 
 __all__ = ["Grown", "Tree", "depth", "grow", "leaves"]
 
@@ -102,7 +102,8 @@ def grow(
 
         each = jax.lax.map(one, bins.codes)  # a feature's histogram stays in cache
         allowed = _allowed(level.node, d, features, max_features, key)
-        feature = jnp.argmax(jnp.where(allowed, each.gain, -jnp.inf), axis=0)  # the first of equals
+        gain = jnp.where(allowed, each.gain, -jnp.inf)
+        feature = jnp.argmax(ties(gain, jnp.max(gain, axis=0)[None]), axis=0)  # the first of equals
         best = jax.tree.map(lambda a: a[feature, jnp.arange(n_slots)], each)
         best = best._replace(gain=jnp.where(allowed.any(axis=0), best.gain, -jnp.inf))
         return _divide(level, feature.astype(jnp.int32), best, bins, min_gain, missing)
