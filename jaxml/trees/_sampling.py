@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._typing import Array, Bool, Int, Key
-from jaxml.trees._split import Best
+from jaxml.trees._split import Best, ties
 
 __all__ = ["best_of", "best_of_some", "random_order"]
 
@@ -34,9 +34,8 @@ def random_order(node: Int[Array, " S"], usable: Bool[Array, "d S"], key: Key) -
 def best_of(each: Best, allowed: Bool[Array, "d S"]) -> tuple[Int[Array, " S"], Best]:
     """Return the best of some features, of equals the first, and its split; each has (d, S)."""
     gain = jnp.where(allowed, each.gain, -jnp.inf)
-    at = jnp.argmax(gain, axis=0).astype(jnp.int32)
-    best = jax.tree.map(lambda a: a[at, jnp.arange(len(at))], each)
-    return at, best._replace(gain=jnp.max(gain, axis=0))
+    at = jnp.argmax(ties(gain, jnp.max(gain, axis=0)[None]), axis=0).astype(jnp.int32)
+    return at, jax.tree.map(lambda a: a[at, jnp.arange(len(at))], each._replace(gain=gain))
 
 
 def best_of_some(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Bool, Float, Int, Scalar
 from jaxml.trees._histogram import histogram, running
 
-__all__ = ["SLOTS", "Best", "Criterion", "of_feature"]
+__all__ = ["SLOTS", "Best", "Criterion", "of_feature", "ties"]
 
 Sums = Float[Array, "c ..."]
 SLOTS = 32  # searched at a time
@@ -35,6 +35,11 @@ class Best(NamedTuple):
     code: Int[Array, " S"]  # rows with a code of at most this go left
     missing_left: Bool[Array, " S"]
     rows: Float[Array, "S 2"]  # how many go left and right
+
+
+def ties(gain: Array, best: Array) -> Bool[Array, "..."]:
+    """Whether a gain is the best but for rounding, which the order of the rows may change."""
+    return gain >= best - 32 * jnp.finfo(gain.dtype).eps * jnp.abs(best)
 
 
 def of_feature(
@@ -96,7 +101,7 @@ def _search(
         fits = fits & (criterion.mass(L) >= min_mass) & (criterion.mass(R) >= min_mass)
         gain = jnp.where(fits, criterion.gain(L, R), -jnp.inf)
         best, bins = jnp.max(gain, axis=0), jnp.arange(n_bins - 1, dtype=jnp.int32)
-        first = jnp.where(gain == best[None], bins[:, None], n_bins - 2)
+        first = jnp.where(ties(gain, best[None]), bins[:, None], n_bins - 2)
         return best, jnp.min(first, axis=0)  # of equals the lowest
 
     def none_of(left: Array) -> tuple[Array, Array]:
@@ -114,7 +119,8 @@ def _search(
         lost = H[-1]
         some = (lost[:, -1] > 0).any()
         other, there = jax.lax.cond(some, lambda a: best_of(a + lost[None]), none_of, left)
-        to_left = (other > gain) | ((other == gain) & (there < at))
+        equal = ties(other, gain) & ties(gain, other)
+        to_left = jnp.where(equal, there < at, other > gain)
         gain, at = jnp.maximum(gain, other), jnp.where(to_left, there, at)
         n_left = rows(at) + jnp.where(to_left, lost[:, -1], 0)
         # Where no row is missing, later ones go with the majority.
