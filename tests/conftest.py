@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 # Most of the time of this suite is compilation, of which jaxlib 0.10's fusion emitters take half;
-# the older ones are as exact. `jaxml verify` and later versions of jaxlib run the default.
+# the older ones are as exact. Later versions, and the fits of `jaxml verify`, have the default.
 if jaxlib.__version__.startswith("0.10."):
     flags = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {flags}".strip()

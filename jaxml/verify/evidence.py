@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxml._typing import Key, PyTree
 from jaxml.verify.case import DERIVATIVES, Case, Point
+from jaxml.verify.compilation import quick
 
 __all__ = ["DRAWS", "Evidence", "call", "cast", "gather", "stencil"]
 
@@ -167,12 +168,6 @@ def _evidence(at: Point, out: dict[str, PyTree]) -> Evidence:
     return Evidence(at, paths, _leaves(out["hand"]), claims, pairs, dtypes)
 
 
-def _compiled(f: Callable) -> Callable:
-    """Jit for functions that run a few times: on a CPU the optimizer would cost the most."""
-    cheap = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(f, compiler_options=cheap)
-
-
 def _gather_double(case: Case, shapes: list[list[Point]]) -> list[Evidence]:
     points = shapes[0]
 
@@ -181,7 +176,7 @@ def _gather_double(case: Case, shapes: list[list[Point]]) -> list[Evidence]:
         hand = jax.lax.map(lambda at: call(case.hand, at), batch)
         return {**jax.vmap(_routes(case))(batch), "hand": hand}
 
-    evaluate = _compiled(everything)
+    evaluate = quick(everything)
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *points)
     out = jax.block_until_ready(evaluate(batch))
     found = [
@@ -194,7 +189,7 @@ def _gather_double(case: Case, shapes: list[list[Point]]) -> list[Evidence]:
         sides = jax.jit(lambda at: {"jit": call(case.auto, at), "hand": call(case.hand, at)})
         return found + [_evidence(at, sides(at)) for at in plain]
     # Here auto is what a user calls: eagerly, and it compiles itself.
-    hand = _compiled(lambda at: call(case.hand, at))
+    hand = quick(lambda at: call(case.hand, at))
     for at in (points[0], *itertools.chain(*shapes[1:])):
         found.append(_evidence(at, {"eager": call(case.auto, at), "hand": hand(at)}))
     return found
@@ -204,5 +199,5 @@ def _gather_single(case: Case, points: list[Point]) -> list[Evidence]:
     def evaluate(at: Point, exact: Point) -> dict[str, PyTree]:
         return {"float32": call(case.auto, at), "hand": call(case.hand, exact)}
 
-    both = _compiled(evaluate)
+    both = quick(evaluate)
     return [_evidence(at, both(at, cast(at, jnp.float64))) for at in points]

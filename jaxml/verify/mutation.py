@@ -15,6 +15,7 @@ import numpy as np
 from jaxml._typing import Key, PyTree
 from jaxml.verify.case import DERIVATIVES, Case
 from jaxml.verify.compare import judge
+from jaxml.verify.compilation import quick
 from jaxml.verify.evidence import Evidence, call, gather
 
 __all__ = ["Mutation", "bends", "mutants", "mutate"]
@@ -140,7 +141,7 @@ def mutate(case: Case, *, key: Key, evidence: list[Evidence] | None = None) -> l
 
 def _answers(wrong: Callable, evidence: list[Evidence]) -> list[list[np.ndarray]]:
     with jax.enable_x64(True):
-        f = jax.jit(lambda at: call(wrong, at))
+        f = quick(lambda at: call(wrong, at))
         return [[np.asarray(leaf) for leaf in jax.tree.leaves(f(one.point))] for one in evidence]
 
 

@@ -1,11 +1,12 @@
 """What a figure is: a function that draws panels and says in one sentence what is seen."""
 
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
+from jaxml.verify import compilation
 
 __all__ = ["Figure", "quick"]
 
@@ -19,19 +20,6 @@ class Figure(NamedTuple):
 
 
 def quick(f: Callable[..., Any]) -> Callable[..., Any]:
-    """F compiled as a whole and without the optimizer, returning NumPy arrays.
-
-    What a figure computes runs once on small data: compiling is what it costs.
-    """
-    compiled = jax.jit(f, compiler_options=_cheap())
+    """F compiled as a whole and quickly, returning NumPy arrays."""
+    compiled = compilation.quick(f)
     return lambda *args: jax.tree.map(np.asarray, compiled(*args))
-
-
-def _cheap() -> dict[str, Any] | None:
-    if jax.default_backend() != "cpu":
-        return None
-    options: dict[str, Any] = {"xla_backend_optimization_level": 0}
-    if metadata.version("jaxlib").startswith("0.10."):
-        # Its fusion emitters take two thirds of the time.
-        options["xla_cpu_use_fusion_emitters"] = False
-    return options
