@@ -14,7 +14,7 @@ from scipy import stats
 from jaxml import Code, _loop
 from jaxml.latent import gmm
 from jaxml.latent.gmm import Params
-from tests import processes, tolerances
+from tests import tolerances
 
 TYPES = ("full", "tied", "diag", "spherical")
 
@@ -436,36 +436,3 @@ def test_blocks_of_many_rows():
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
     np.testing.assert_allclose(gmm.trace(init, X, n_steps=0, sample_weight=s)[0], L, rtol=1e-11)
-
-
-SHARDED = """
-    import re
-    import jax, numpy as np
-    from jax.sharding import NamedSharding, PartitionSpec
-    from jaxml.latent import gmm
-    jax.config.update("jax_enable_x64", True)
-    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(96, 3)) + 4.0 * (np.arange(96) % 2)[:, None]
-    s = rng.uniform(0.5, 2.0, 96)
-    init = gmm.Params(np.ones(2) / 2, X[:2], np.stack([np.eye(3)] * 2))
-    fit = jax.jit(lambda X, s: gmm.fit(X, n_components=2, init=init, sample_weight=s))
-    split = [
-        jax.device_put(a, NamedSharding(mesh, PartitionSpec("rows", *[None] * (a.ndim - 1))))
-        for a in (X, s)
-    ]
-    kinds = set(re.findall(
-        r"(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\\(",
-        fit.lower(*split).compile().as_text()))
-    assert kinds == {"all-reduce"}, kinds
-    whole, parts = fit(X, s), fit(*split)
-    assert int(parts.info.code) == int(whole.info.code) == 0
-    for a, b in zip(jax.tree.leaves(parts.params), jax.tree.leaves(whole.params)):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
-    print("same")
-"""
-
-
-def test_sharded_rows():
-    flags = "--xla_force_host_platform_device_count=2"
-    assert processes.run(SHARDED, XLA_FLAGS=flags, JAX_PLATFORMS="cpu").strip() == "same"

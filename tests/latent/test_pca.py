@@ -404,37 +404,18 @@ def test_the_projector_has_a_derivative_where_eigenvalues_repeat(method):
 
 
 SHARDED = """
-    import re
-    import jax, numpy as np
-    from jax.sharding import NamedSharding, PartitionSpec
     from jaxml.latent import pca
-    jax.config.update("jax_enable_x64", True)
-    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
     key = jax.random.key(0)
     for n, method in ((96, "covariance"), (2 * 4096 * 8, "covariance"), (96, "randomized")):
         rng = np.random.default_rng(n)
         X, s = rng.normal(size=(n, 5)) * [5, 3, 2, 1, 1] + 1, rng.uniform(0.5, 2.0, n)
-        split = [
-            jax.device_put(a, NamedSharding(mesh, PartitionSpec("rows", *[None] * (a.ndim - 1))))
-            for a in (X, s)
-        ]
-        fit = jax.jit(
-            lambda X, s: pca.fit(X, n_components=2, method=method, key=key, sample_weight=s))
-        text = fit.lower(*split).compile().as_text()
-        kinds = set(re.findall(
-            r"(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\\(", text))
-        assert kinds == {"all-reduce"}, (method, n, kinds)
-        whole, parts = fit(X, s), fit(*split)
-        assert int(parts.info.code) == int(whole.info.code) == 0
-        for a, b in zip(jax.tree.leaves(parts.params), jax.tree.leaves(whole.params)):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
-    print("same")
+        same(lambda X, s: pca.fit(X, n_components=2, method=method, key=key, sample_weight=s),
+             X, s, atol=1e-9)
 """
 
 
 def test_sharded_rows():
-    flags = "--xla_force_host_platform_device_count=2"
-    assert processes.run(SHARDED, XLA_FLAGS=flags, JAX_PLATFORMS="cpu").strip() == "same"
+    processes.run_on_two_devices(SHARDED)
 
 
 def test_without_x64():

@@ -6,12 +6,7 @@ from tests import processes
 from tests.linear.family import FAMILY
 
 CODE = """
-    import re, importlib
-    import jax, jax.numpy as jnp, numpy as np
-    from jax.sharding import NamedSharding, PartitionSpec
-    jax.config.update("jax_enable_x64", True)
-    assert len(jax.devices()) == 2
-    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    import importlib
     module = importlib.import_module("jaxml.linear.{module}")
     keywords = {keywords!r}
     for n in {sizes!r}:
@@ -20,20 +15,7 @@ CODE = """
         z = X @ [1.0, -1.0, 0.5] + rng.logistic(size=n)
         y = np.digitize(z, [0.0, 1.0]) if {k} == 3 else (z > 0.5).astype(int) if {k} else z
         s = rng.uniform(0.5, 2.0, n)
-        fit = jax.jit(lambda X, y, s: module.fit(X, y, sample_weight=s, **keywords))
-        split = [
-            jax.device_put(a, NamedSharding(mesh, PartitionSpec("rows", *[None] * (a.ndim - 1))))
-            for a in (X, y, s)
-        ]
-        text = fit.lower(*split).compile().as_text()
-        kinds = set(re.findall(
-            r"(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\\(", text))
-        assert kinds == {{"all-reduce"}}, (n, kinds)
-        whole, parts = fit(X, y, s), fit(*split)
-        assert int(parts.info.code) == int(whole.info.code) == 0, (n, parts.info)
-        for a, b in zip(jax.tree.leaves(parts.params), jax.tree.leaves(whole.params)):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
-    print("same")
+        same(lambda X, y, s: module.fit(X, y, sample_weight=s, **keywords), X, y, s, atol=1e-9)
 """
 # Orthogonal factors need all rows in one place; the normal equations do not.
 CASES = {m.label: dict(m.keywords) for m in FAMILY}
@@ -46,5 +28,4 @@ def test_sharded_rows(member):
     code = CODE.format(
         module=member.module, keywords=CASES[member.label], k=member.n_classes, sizes=sizes
     )
-    flags = "--xla_force_host_platform_device_count=2"
-    assert processes.run(code, XLA_FLAGS=flags, JAX_PLATFORMS="cpu").strip() == "same"
+    processes.run_on_two_devices(code)

@@ -255,40 +255,18 @@ def test_warm_starts():
 
 
 SHARDED = """
-    import re
-    import jax, numpy as np
-    from jax.sharding import NamedSharding, PartitionSpec
     from jaxml import kernels
     from jaxml.svm import dual, primal
-    jax.config.update("jax_enable_x64", True)
-    mesh = jax.make_mesh((2,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
     rng = np.random.default_rng(0)
     X, s = rng.normal(size=(96, 3)), rng.uniform(0.5, 2.0, 96)
     y = np.where(X @ [1.0, -1.0, 0.5] + 0.5 * rng.normal(size=96) > 0, 1, -1)
-    split = [
-        jax.device_put(a, NamedSharding(mesh, PartitionSpec("rows", *[None] * (a.ndim - 1))))
-        for a in (X, y, s)
-    ]
-    fits = {
-        "squared": lambda X, y, s: primal.fit(X, y, C=0.5, squared=True, sample_weight=s),
-        "rbf": lambda X, y, s: dual.fit(
-            X, y, kernel=kernels.RBF(0.3), C=0.5, sample_weight=s, tol=1e-10),
-    }
-    for name, f in fits.items():
-        fit = jax.jit(f)
-        kinds = set(re.findall(
-            r"(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\\(",
-            fit.lower(*split).compile().as_text()))
-        assert name == "rbf" or kinds == {"all-reduce"}, kinds
-        whole, parts = fit(X, y, s), fit(*split)
-        assert int(parts.info.code) == int(whole.info.code) == 0
-        for a, b in zip(jax.tree.leaves(parts.params), jax.tree.leaves(whole.params)):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
-    print("same")
+    how = {"C": 0.5, "kernel": kernels.RBF(0.3), "tol": 1e-10}
+    same(lambda X, y, s: primal.fit(X, y, C=0.5, squared=True, sample_weight=s), X, y, s, atol=1e-9)
+    same(lambda X, y, s: dual.fit(X, y, sample_weight=s, **how), X, y, s,
+         atol=1e-7, only_sums=False)
 """
 
 
 def test_sharded_rows():
     """The squared hinge by sums alone; the dual gives the same answer but moves rows of K."""
-    flags = "--xla_force_host_platform_device_count=2"
-    assert processes.run(SHARDED, XLA_FLAGS=flags, JAX_PLATFORMS="cpu").strip() == "same"
+    processes.run_on_two_devices(SHARDED)
