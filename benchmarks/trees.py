@@ -103,7 +103,7 @@ def _probabilities(data: Data) -> Callable[[Any], tuple[Array]]:
 
 
 def boosting_peer(
-    given: dict[str, Any], tol: float | None, *, library: str, n_jobs: int = 2
+    given: dict[str, Any], tol: float | None, *, library: str, n_jobs: int = 2, device: str = "cpu"
 ) -> Contestant:
     """XGBoost's or LightGBM's histograms, or scikit-learn's, at the same settings."""
     data, depth, rounds = given["data"], given["depth"], given["rounds"]
@@ -122,7 +122,7 @@ def boosting_peer(
         common = {"n_estimators": rounds, "max_depth": depth, "n_jobs": n_jobs, "reg_lambda": 1.0}
         if library == "xgboost":
             kind = module.XGBClassifier
-            model = {"tree_method": "hist", "min_child_weight": 0, **common, **rate}
+            model = {"device": device, "min_child_weight": 0, **common, **rate}
         else:  # leaf-wise: as many leaves as a full tree has
             kind = module.LGBMClassifier
             model = {

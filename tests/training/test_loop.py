@@ -131,8 +131,13 @@ def test_second_interrupt_is_immediate(tmp_path):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        tiny.train(tmp_path, watch=at(2, twice))
+    # In the background of a script a process ignores SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tiny.train(tmp_path, watch=at(2, twice))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert tiny.train(tmp_path, resume=True).finished
 
 
