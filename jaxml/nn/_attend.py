@@ -27,7 +27,7 @@ from jaxml._typing import Array, Bool, Float
 
 __all__ = ["Plan", "as_mask", "attend", "outputs", "plan"]
 
-CPU, ACCELERATOR = 2**18, 2**28  # scores in a block: a megabyte in float32, and a gigabyte
+CPU, ACCELERATOR = 2**20, 2**28  # scores in a block: 4 MB in float32, and 1 GB
 
 
 class Plan(NamedTuple):
