@@ -223,6 +223,8 @@ def _gmmx(given: Given, tol: float | None) -> Contestant:
     import jax.numpy as jnp
 
     X = jnp.asarray(given["X"])
+    if X.dtype != jnp.float32:
+        raise PeerMissingError(f"gmmx computes in float32 alone: got {X.dtype}")
     pi, mu, S = map(jnp.asarray, given["start"])
     k, d = mu.shape
     make = library.GaussianMixtureModelJax.from_squeezed

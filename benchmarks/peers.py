@@ -31,7 +31,7 @@ MAX_ITER = 100_000  # tolerances decide, never the count
 
 
 class PeerMissingError(ImportError):
-    """The peer's library is not installed."""
+    """The peer's library is not installed, or does not do this job in this dtype."""
 
 
 def sklearn(name: str) -> Any:
