@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxml._typing import Array, Int
 
-__all__ = ["argsort", "key"]
+__all__ = ["argsort", "key", "value"]
 
 LOW = 0xFFFFFFFF
 
@@ -22,6 +22,12 @@ def key(z: Array) -> Array:
     b = jax.lax.bitcast_convert_type(z, jnp.int32 if narrow else jnp.int64)
     # Of negative numbers, the larger magnitude is the smaller number.
     return jnp.where(b < 0, b ^ jnp.iinfo(b.dtype).max, b)
+
+
+def value(k: Int[Array, "..."]) -> Array:
+    """The float of a key."""
+    b = jnp.where(k < 0, k ^ jnp.iinfo(k.dtype).max, k)
+    return jax.lax.bitcast_convert_type(b, jnp.float32 if k.dtype == jnp.int32 else jnp.float64)
 
 
 def argsort(k: Int[Array, " n"], label: Int[Array, " n"] | None = None) -> Int[Array, " n"]:

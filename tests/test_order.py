@@ -26,4 +26,5 @@ def test_keys_order_as_numbers_do(dtype):
     k = np.asarray(_order.key(np.array([*z, np.nan], dtype)))
     assert k.dtype.itemsize == np.dtype(dtype).itemsize
     assert (k[1:] > k[:-1]).all()
+    np.testing.assert_array_equal(_order.value(jnp.asarray(k[:-1])), np.array(z, dtype))
     assert _order.key(jnp.asarray(-0.0, dtype)) == _order.key(jnp.asarray(0.0, dtype))

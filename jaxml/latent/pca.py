@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check, _scatter
-from jaxml._loop import Code, Fit, Info
+from jaxml._loop import Code, Fit
 from jaxml._numerics import default_tol, matmul
 from jaxml._scatter import Statistics, merge
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
-from jaxml.latent import _principal, _spectrum
+from jaxml.latent import _perturbation, _principal, _spectrum
 from jaxml.latent._principal import Params
 
 __all__ = [
@@ -107,19 +107,10 @@ def _components(value: Any, most: int, what: str) -> int:
 def _fit(
     X: Rows, s: Column, tol: Scalar, key: Key | None, *, k: int, method: str, max_iter: int
 ) -> Fit[Params]:
-    @jax.custom_jvp
-    def solution(X: Rows, s: Column, tol: Scalar, key: Key | None) -> Fit[Params]:
-        return _principal.solve(X, s, tol, key, k=k, method=method, max_iter=max_iter)
+    def solve(theta: tuple[Rows, Column], how: tuple[Scalar, Key | None]) -> Fit[Params]:
+        return _principal.solve(*theta, *how, k=k, method=method, max_iter=max_iter)
 
-    @solution.defjvp
-    def _(primals: tuple, tangents: tuple) -> tuple:
-        (X, s, *_), (dX, ds, *_) = primals, tangents
-        found = solution(*primals)
-        dparams, dlost = _principal.derivative(found.params, X, s, dX, ds)
-        none: Any = np.zeros(np.shape(found.info.code), jax.dtypes.float0)
-        return found, Fit(dparams, Info(none, none, dlost, jnp.zeros_like(found.info.residual)))
-
-    return solution(X, s, tol, key)
+    return _perturbation.with_derivative(solve, _perturbation.of_rows)((X, s), (tol, key))
 
 
 def statistics(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Statistics:
@@ -159,8 +150,8 @@ def from_statistics(
 ) -> Fit[Params]:
     """Return what fit by "covariance" returns for all rows behind the statistics.
 
-    NONFINITE_INPUT: the statistics hold NaN or inf. The rest is as in fit; derivatives with respect
-    to the statistics are those of eigh, without the rule for equal eigenvalues.
+    NONFINITE_INPUT: the statistics hold NaN or inf. The rest is as in fit, derivatives with respect
+    to the statistics among it.
     """
     dtype, d = statistics.mean.dtype, statistics.mean.shape[0]
     k = _components(n_components, d, "d")
@@ -170,12 +161,15 @@ def from_statistics(
 
 @partial(jax.jit, static_argnames="k")
 def _from_statistics(statistics: Statistics, tol: Scalar, *, k: int) -> Fit[Params]:
-    S, mean, _, witness = _principal.covariance(statistics)
-    broken = ~(jnp.isfinite(jnp.max(jnp.abs(statistics.scatter))) & jnp.isfinite(witness).all())
-    broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(mean))) | ~jnp.isfinite(statistics.mass)
-    flags = ((Code.NONFINITE_INPUT, broken),)
-    found = _spectrum.by_covariance(S, k)
-    return _principal.certified(found, mean, statistics.mass, tol, flags, Code.ILL_CONDITIONED)
+    def solve(sums: Statistics, tol: Scalar) -> Fit[Params]:
+        S, mean, _, witness = _principal.covariance(sums)
+        broken = ~(jnp.isfinite(jnp.max(jnp.abs(sums.scatter))) & jnp.isfinite(witness).all())
+        broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(mean))) | ~jnp.isfinite(sums.mass)
+        flags = ((Code.NONFINITE_INPUT, broken),)
+        found = _spectrum.by_covariance(S, k)
+        return _principal.certified(found, mean, sums.mass, tol, flags, Code.ILL_CONDITIONED)
+
+    return _perturbation.with_derivative(solve, _perturbation.of_statistics)(statistics, tol)
 
 
 def explained_variance_ratio(params: Params) -> Float[Array, " k"]:

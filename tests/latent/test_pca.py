@@ -28,6 +28,9 @@ def problem(n=30, d=5, *, dtype="float64", seed=0):
 
 
 def fit(X, k=2, method="covariance", **other):
+    if method == "statistics":
+        sums = pca.statistics(X, sample_weight=other.pop("sample_weight", None))
+        return pca.from_statistics(sums, n_components=k, **other)
     return pca.fit(X, n_components=k, method=method, key=jax.random.key(3), **other)
 
 
@@ -361,7 +364,12 @@ def _difference(f, at):
 
 @pytest.mark.parametrize(
     ("method", "n", "d", "k"),
-    [("covariance", *SHAPES[0]), ("covariance", *SHAPES[1]), ("randomized", *SHAPES[0])],
+    [
+        ("covariance", *SHAPES[0]),
+        ("covariance", *SHAPES[1]),
+        ("randomized", *SHAPES[0]),
+        ("statistics", *SHAPES[0]),
+    ],
 )
 def test_derivatives_against_refits(method, n, d, k):
     """Of every parameter where eigenvalues are apart: vectors, variances, mean, noise."""
@@ -384,7 +392,7 @@ def test_derivatives_against_refits(method, n, d, k):
     np.testing.assert_allclose(pulled, inner, rtol=1e-9)
 
 
-@pytest.mark.parametrize("method", ["covariance", "randomized"])
+@pytest.mark.parametrize("method", ["covariance", "randomized", "statistics"])
 def test_the_projector_has_a_derivative_where_eigenvalues_repeat(method):
     rng = np.random.default_rng(9)
     Z = rng.normal(size=(20, 5))
