@@ -9,10 +9,10 @@ Sizes: i runs over (h + padding - d (r - 1) - 1) // s + 1 rows, which must be at
 "SAME" pads so that there are ceil(h / s) rows, the odd zero at the end (as XLA and TensorFlow do;
 PyTorch's padding=p is ((p, p), (p, p)), which differs for a stride above 1).
 
-A window of one pixel is a product of each pixel's channels with a matrix. On a CPU the derivatives
-of a 3x3 window with stride and dilation 1 are taken as 16 products for 4 results (_winograd) where
-that is the faster, in float32 and float64 and for many pixels and channels: there a NaN or inf can
-spoil neighbors of the derivatives that see it. All else is a sum over the window alone.
+A window of one pixel is a product of each pixel's channels with a matrix. On a CPU the derivative
+in the kernel of a 3x3 window with stride and dilation 1 is taken as 16 products for 4 results
+(_winograd) where that is the faster, in float32 and float64 and for many pixels and channels. All
+else is a sum over the window alone.
 """
 
 from collections.abc import Sequence
@@ -182,15 +182,18 @@ def _convolved(
         return whole(x, W)
 
     @jax.custom_jvp
-    def differentiated_by_tiles(x: Images, W: Array) -> Images:
+    def convolved(x: Images, W: Array) -> Images:
         return whole(x, W)
 
-    @differentiated_by_tiles.defjvp
+    @convolved.defjvp
     def _(primals: tuple, tangents: tuple) -> tuple:
-        _, dy = jax.jvp(partial(_winograd.convolved, pads=pads), primals, tangents)
-        return differentiated_by_tiles(*primals), dy
+        (x, W), (dx, dW) = primals, tangents
+        by_tiles = partial(_winograd.convolved, pads=pads)
+        # No branch around the other two: in one, XLA misses its fast form of a transpose on a CPU.
+        along_W = jax.lax.platform_dependent(x, dW, cpu=by_tiles, default=whole)
+        return convolved(x, W), whole(dx, W) + along_W
 
-    return jax.lax.platform_dependent(x, W, cpu=differentiated_by_tiles, default=whole)
+    return convolved(x, W)
 
 
 def _padded(x: Images, pads: Pads) -> Images:
