@@ -15,8 +15,8 @@ from jaxml._numerics import total
 from jaxml._typing import Array, ArrayLike, Bool, Column, Int, Scalar, Weights
 
 __all__ = [
-    "columns", "counted", "finite", "float_of", "judged", "labels", "mass", "mean", "members",
-    "probabilities", "scores", "sound", "sums", "unit", "whole",
+    "columns", "counted", "finite", "float_of", "forecasts", "judged", "labels", "mass", "mean",
+    "members", "probabilities", "scores", "sound", "sums", "unit", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -98,6 +98,16 @@ def sound(s: Weights) -> Bool[Array, ""]:
     if s is None:
         return jnp.array(True)
     return (jnp.min(s) >= 0) & (jnp.max(s) > 0) & (jnp.max(s) < jnp.inf)
+
+
+def forecasts(y: Array, p: Array, s: Weights, k: int) -> tuple[Int[Array, " n"], Bool[Array, ""]]:
+    """Labels, and whether all rows with weight hold one, with probabilities that are some."""
+    y, valid = members(y, k)
+    inside = (p >= 0) & (p <= 1)
+    if p.ndim == 2:
+        off = jnp.abs(jnp.sum(p, axis=1) - 1)
+        inside = inside.all(axis=1) & (off <= tolerance(p.dtype))
+    return y, counted(valid & inside, s) & sound(s)
 
 
 def mass(chosen: Bool[Array, " n"], s: Weights, dtype: Any) -> Scalar:

@@ -12,14 +12,15 @@ Reference: Brier (1950), Verification of forecasts expressed in terms of probabi
 """
 
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 
-from jaxml import _check, _groups, losses
-from jaxml._typing import Array, ArrayLike, Bool, Column, Int, Scalar, Weights
-from jaxml.metrics import _inputs
+from jaxml import _check
+from jaxml._typing import Array, ArrayLike, Scalar, Weights
+from jaxml.metrics import _inputs, _reliability
+from jaxml.metrics._reliability import BrierDecomposition
 
 __all__ = [
     "BrierDecomposition", "brier_decomposition", "brier_score", "expected_calibration_error",
@@ -56,15 +57,7 @@ def brier_score(
     """Return the mean squared distance of the probabilities from what happened.
 
     For p of class 1 it lies in [0, 1]. For p (n, k) it is the sum over the classes, in [0, 2]:
-    scikit-learn's brier_score_loss(scale_by_half=False).
-
-    Args:
-      y_true: Labels, in {0, 1}, or in 0..k-1 where p has k columns.
-      p: Probabilities in [0, 1] of class 1 (n,), or of each class (n, k), with rows that sum to 1.
-      sample_weight: s_i >= 0, not all zero.
-
-    Raises:
-      ValueError: Shapes disagree, or a concrete label or probability is out of range.
+    scikit-learn's brier_score_loss(scale_by_half=False). Arguments as in log_loss.
 
     Example:
       >>> float(brier_score([1, 0], [0.5, 0.75]))  # (1/4 + 9/16) / 2
@@ -101,16 +94,7 @@ def expected_calibration_error(
     """
     n_bins = _check.integer("n_bins", n_bins, 1)
     y, p, s, k = _pair(y_true, p, sample_weight)
-    return _judged(_calibration(y, p, s, k=k, n_bins=n_bins), y, p, s, k)
-
-
-class BrierDecomposition(NamedTuple):
-    """Brier = reliability - resolution + uncertainty + within, exactly."""
-
-    reliability: Scalar  # sum_b W_b/S (f_b - o_b)^2, 0 if calibrated over the bins
-    resolution: Scalar  # sum_b W_b/S (o_b - o)^2, how far the bins differ in what happens
-    uncertainty: Scalar  # o (1 - o), o the share of y = 1
-    within: Scalar  # 1/S sum_i s_i [(p_i - f_b)^2 - 2 (p_i - f_b)(y_i - o_b)], b the bin of i
+    return _judged(_reliability.calibration(y, p, s, k=k, n_bins=n_bins), y, p, s, k)
 
 
 def brier_decomposition(
@@ -143,7 +127,7 @@ def brier_decomposition(
     y = _inputs.labels("y_true", y_true)
     p = _inputs.scores("p", p, y.shape[0])
     s = _inputs.columns(sample_weight, y.shape[0], p.dtype)
-    return _judged(_decomposition(y, p, s, n_bins=n_bins), y, p, s, 2)
+    return _judged(_reliability.decomposition(y, p, s, n_bins=n_bins), y, p, s, 2)
 
 
 def _pair(
@@ -166,19 +150,9 @@ def _mean_of(
     return _judged(loss(y, p, s, k=k), y, p, s, k)
 
 
-def _sound(y: Array, p: Array, s: Weights, k: int) -> tuple[Int[Array, " n"], Bool[Array, ""]]:
-    """Labels, and whether all rows with weight hold one, with probabilities that are some."""
-    y, valid = _inputs.members(y, k)
-    inside = (p >= 0) & (p <= 1)
-    if p.ndim == 2:
-        off = jnp.abs(jnp.sum(p, axis=1) - 1)
-        inside = inside.all(axis=1) & (off <= _inputs.tolerance(p.dtype))
-    return y, _inputs.counted(valid & inside, s) & _inputs.sound(s)
-
-
 @partial(jax.jit, static_argnames="k")
 def _log_loss(y: Array, p: Array, s: Weights, *, k: int) -> Scalar:
-    y, valid = _sound(y, p, s, k)
+    y, valid = _inputs.forecasts(y, p, s, k)
     eps = float(jnp.finfo(p.dtype).eps)
     if p.ndim == 2:
         p = jnp.take_along_axis(p, y[:, None], axis=1)[:, 0]
@@ -191,53 +165,9 @@ def _log_loss(y: Array, p: Array, s: Weights, *, k: int) -> Scalar:
 
 @partial(jax.jit, static_argnames="k")
 def _brier(y: Array, p: Array, s: Weights, *, k: int) -> Scalar:
-    y, valid = _sound(y, p, s, k)
+    y, valid = _inputs.forecasts(y, p, s, k)
     if p.ndim == 2:
         distance = jnp.sum((p - (y[:, None] == jnp.arange(k)[None, :])) ** 2, axis=1)
     else:
         distance = (p - y) ** 2
     return jnp.where(valid, _inputs.mean(distance, s), jnp.nan)
-
-
-def _bins(p: Column, n_bins: int) -> Int[Array, " n"]:
-    # NaN, which becomes some integer, has turned the result into NaN elsewhere.
-    return jnp.clip(jnp.floor(p * n_bins).astype(jnp.int32), 0, n_bins - 1)
-
-
-@partial(jax.jit, static_argnames=("k", "n_bins"))
-def _calibration(y: Array, p: Array, s: Weights, *, k: int, n_bins: int) -> Scalar:
-    y, valid = _sound(y, p, s, k)
-    if p.ndim == 2:
-        y, p = jnp.argmax(p, axis=1) == y, jnp.max(p, axis=1)
-    error = y.astype(p.dtype) - p
-    # W_b (o_b - f_b) = sum_{i in b} s_i (y_i - p_i): no bin is divided by its weight
-    weighted = error if s is None else s * jnp.where(s > 0, error, 0.0)
-    (off,) = _groups.sums(_groups.given, _bins(p, n_bins), n_bins, weighted[:, None])
-    M = _inputs.mass(jnp.ones(p.shape, bool), s, p.dtype)
-    distance = jnp.sum(losses.absolute(off, jnp.zeros_like(off)))
-    return jnp.where(valid, distance / jnp.where(valid, M, 1.0), jnp.nan)
-
-
-@partial(jax.jit, static_argnames="n_bins")
-def _decomposition(y: Array, p: Column, s: Weights, *, n_bins: int) -> BrierDecomposition:
-    y, valid = _sound(y, p, s, 2)
-    ones = jnp.ones_like(p)
-    w = ones if s is None else s
-    o, f = y.astype(p.dtype), jnp.where(w > 0, p, 0.0)
-    at = _bins(f, n_bins)
-    columns = w[:, None] * jnp.stack([ones, f, o], axis=1)
-    (sums,) = _groups.sums(_groups.given, at, n_bins, columns)
-    W, of, oo = sums.T
-    there = W > 0
-    safe = jnp.where(there, W, 1.0)
-    f_b, o_b = of / safe, oo / safe
-    share = W / jnp.where(valid, jnp.sum(W), 1.0)
-    base = _inputs.mean(o, s)
-    within = (f - f_b[at]) ** 2 - 2 * (f - f_b[at]) * (o - o_b[at])
-    parts = BrierDecomposition(
-        jnp.sum(share * (f_b - o_b) ** 2),
-        jnp.sum(jnp.where(there, share * (o_b - base) ** 2, 0.0)),
-        base * (1 - base),
-        _inputs.mean(within, s),
-    )
-    return jax.tree.map(lambda part: jnp.where(valid, part, jnp.nan), parts)

@@ -13,7 +13,6 @@ scikit-learn: the same, with zero_division=0 and a warning.
 Reference: van Rijsbergen (1979), Information Retrieval, chapter 7.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -25,8 +24,6 @@ from jaxml._typing import Array, ArrayLike, Float, Real, Scalar, Weights
 from jaxml.metrics import _counts, _inputs
 
 __all__ = ["accuracy", "confusion_matrix", "f1", "precision", "recall"]
-
-Ratio = Callable[[Array, Array, Array], tuple[Array, Array]]  # TP, FP, FN -> numerator, denominator
 
 
 def accuracy(
@@ -48,9 +45,7 @@ def accuracy(
     """
     y, p, s = _pair(y_true, y_pred, sample_weight)
     share = _accuracy(y, p, s, dtype=_inputs.float_of(sample_weight))
-    return _inputs.judged(
-        share, s, (_inputs.whole, "y_true", y, None), (_inputs.whole, "y_pred", p, None)
-    )
+    return _judged(share, y, p, s, None)
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -84,15 +79,8 @@ def confusion_matrix(
     """
     k = _check.integer("n_classes", n_classes, 1)
     y, p, s = _pair(y_true, y_pred, sample_weight)
-    C = _confusion(y, p, s, k=k, dtype=_inputs.float_of(sample_weight))
+    C = _counts.confusion(y, p, s, k=k, dtype=_inputs.float_of(sample_weight))
     return _judged(C, y, p, s, k)
-
-
-@partial(jax.jit, static_argnames=("k", "dtype"))
-def _confusion(y: Array, p: Array, s: Weights, *, k: int, dtype: Any) -> Float[Array, "k k"]:
-    (y, seen), (p, known) = _inputs.members(y, k), _inputs.members(p, k)
-    valid = _inputs.counted(seen & known, s) & _inputs.sound(s)
-    return jnp.where(valid, _counts.table(y, p, s, k, dtype), jnp.nan)
 
 
 def precision(
@@ -184,7 +172,7 @@ def _f1(tp: Array, fp: Array, fn: Array) -> tuple[Array, Array]:
 
 
 def _score(
-    ratio: Ratio,
+    ratio: _counts.Ratio,
     y_true: ArrayLike,
     y_pred: ArrayLike,
     n_classes: int,
@@ -199,27 +187,9 @@ def _score(
         raise ValueError(f'average="binary" is for n_classes=2: got {k}; choose another, or None')
     y, p, s = _pair(y_true, y_pred, sample_weight)
     dtype = _inputs.float_of(sample_weight)
-    C = _confusion(y, p, s, k=k, dtype=dtype)
+    C = _counts.confusion(y, p, s, k=k, dtype=dtype)
     empty = _check.array("zero_division", zero_division, ndim=0, dtype=dtype)
-    return _judged(_averaged(C, empty, ratio=ratio, average=average), y, p, s, k)
-
-
-@partial(jax.jit, static_argnames=("ratio", "average"))
-def _averaged(C: Float[Array, "k k"], empty: Scalar, *, ratio: Ratio, average: str | None) -> Array:
-    tp, there, told = jnp.diagonal(C), jnp.sum(C, axis=1), jnp.sum(C, axis=0)
-    # Off the diagonal, not as a difference that may leave a rounding.
-    off = C * (1 - jnp.eye(C.shape[0], dtype=C.dtype))
-    counts = tp, jnp.sum(off, axis=0), jnp.sum(off, axis=1)
-    if average == "binary":
-        counts = tuple(count[1] for count in counts)
-    elif average == "micro":
-        counts = tuple(jnp.sum(count) for count in counts)
-    top, bottom = ratio(*counts)
-    score = jnp.where(bottom == 0, empty, top / jnp.where(bottom == 0, 1.0, bottom))
-    if average in ("binary", "micro", None):
-        return score
-    share = there if average == "weighted" else ((there > 0) | (told > 0)).astype(C.dtype)
-    return _inputs.mean(score, share)
+    return _judged(_counts.averaged(C, empty, ratio=ratio, average=average), y, p, s, k)
 
 
 def _pair(
@@ -230,7 +200,7 @@ def _pair(
     return y, p, _inputs.columns(s, y.shape[0], _inputs.float_of(s))
 
 
-def _judged(value: Array, y: Array, p: Array, s: Weights, k: int) -> Array:
+def _judged(value: Array, y: Array, p: Array, s: Weights, k: int | None) -> Array:
     return _inputs.judged(
         value, s, (_inputs.whole, "y_true", y, k), (_inputs.whole, "y_pred", p, k)
     )
