@@ -14,9 +14,9 @@ from jaxml import _check
 from jaxml._lanes import one_at_a_time
 from jaxml._numerics import total
 from jaxml._typing import Array, Column, Int, Key, Scalar
-from jaxml.trees import _bootstrap, _criteria, _grow, tree
+from jaxml.trees import _bootstrap, _criteria, _grow, _leaves
 from jaxml.trees._bins import Bins
-from jaxml.trees._histogram import by_node
+from jaxml.trees.tree import Params
 
 __all__ = ["Votes", "feature_count", "run"]
 
@@ -63,7 +63,7 @@ def run(
     max_depth: int,
     max_features: int,
     bootstrap: bool,
-) -> tuple[tree.Params, Votes, Scalar]:
+) -> tuple[Params, Votes, Scalar]:
     """Grow a tree for each pair of keys (B, 2): one for its bootstrap, one for its features.
 
     Returns:
@@ -81,34 +81,25 @@ def run(
             min_mass=jnp.where(least > 1, least, 0.0), max_features=max_features, key=key,
         )  # fmt: skip
 
-    def one(votes: Votes, keys: Key) -> tuple[Votes, tree.Params]:
+    def one(votes: Votes, keys: Key) -> tuple[Votes, Params]:
         draw, look = keys
         c = _bootstrap.counts(draw, s) if bootstrap else jnp.ones(n, jnp.int32)
         w = s * c
         W = total(w)
-        if n_classes is None:
-            u, a = _criteria.target_statistics(y, w)
-        else:
-            u, a = _criteria.class_statistics(y, w, n_classes), None
+        u, a = _criteria.statistics(y, w, n_classes)
         fixed = jax.lax.stop_gradient((*bins, u, W, least, decrease))
-        found, leaf = grown(*fixed, look)
-        m = len(found.feature)
-        if a is None:
-            value, before, after = tree.shares(leaf, u, W, m, criterion)
-        else:
-            value, before, after = tree.means(leaf, y, w, u, a, W, m)
-        gained = found.gain / jnp.where(W > 0, W, 1.0)
-        gained = by_node(jnp.maximum(found.feature, 0), gained[:, None], d)[:, 0]
-        missed = jnp.abs(before - after - jnp.sum(gained)) / jnp.where(before > 0, before, 1.0)
-        own = value[leaf] - middle
+        found = grown(*fixed, look)
+        leaves = _leaves.of(found, y, w, u, a, W, d, criterion)
+        own = leaves.value[found.leaf] - middle
         unseen = (c == 0).reshape(-1, *[1] * (own.ndim - 1))
         votes = Votes(
             votes.all + own,
             votes.unseen + jnp.where(unseen, own, 0.0),
             votes.others + (c == 0),
-            jnp.maximum(votes.residual, jax.lax.stop_gradient(missed)),
+            jnp.maximum(votes.residual, leaves.missed),
         )
-        return votes, tree.Params(found.feature, found.threshold, value, gained)
+        tree = found.tree
+        return votes, Params(tree.feature, tree.threshold, leaves.value, leaves.decrease)
 
     none = jnp.zeros((n,) if n_classes is None else (n, n_classes), s.dtype)
     start = Votes(none, none, jnp.zeros(n, jnp.int32), jnp.zeros((), s.dtype))

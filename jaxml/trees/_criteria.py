@@ -15,7 +15,9 @@ from jaxml._numerics import weighted_mean
 from jaxml._typing import Array, Column, Float, Labels, Scalar
 from jaxml.trees._split import Criterion
 
-__all__ = ["CLASSES", "CRITERIA", "class_statistics", "least_gain", "target_statistics"]
+__all__ = [
+    "CLASSES", "CRITERIA", "class_statistics", "least_gain", "statistics", "target_statistics",
+]  # fmt: skip
 
 CLASSES = ("gini", "entropy")  # criteria of labels; the other is one of targets
 
@@ -64,6 +66,15 @@ CRITERIA = {
     "entropy": Criterion(_entropy, _class_weight),
     "variance": Criterion(_variance, lambda sums: sums[0]),
 }
+
+
+def statistics(
+    y: Array, s: Column, n_classes: int | None
+) -> tuple[Float[Array, "n c"], Scalar | None]:
+    """Those of the classes, and None; or, where n_classes is None, of the targets, and a."""
+    if n_classes is None:
+        return target_statistics(y, s)
+    return class_statistics(y, s, n_classes), None
 
 
 def class_statistics(y: Labels, s: Column, n_classes: int) -> Float[Array, "n k+1"]:

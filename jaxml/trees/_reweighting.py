@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from jaxml._lanes import one_at_a_time
 from jaxml._numerics import total
 from jaxml._typing import Array, Column, Float, Int, Labels, Scalar
-from jaxml.trees import _criteria, _grow, tree
+from jaxml.trees import _criteria, _grow, _leaves
 from jaxml.trees._bins import Bins
-from jaxml.trees._histogram import by_node
 
 __all__ = ["Round", "run"]
 
@@ -50,8 +49,7 @@ def run(bins: Bins, y: Labels, s: Column, *, K: int, m: int, depth: int) -> tupl
         log_w = log_w + jnp.where(wrong, alpha / q**2, -alpha / q)
         after = total(jnp.where(wrong, _weights(log_w), 0.0))
         gap = jnp.where(done | perfect | worthless, 0.0, jnp.abs(after - (1 - 1 / K)))
-        by_feature = jnp.maximum(found.feature, 0), found.gain[:, None], len(bins.codes)
-        decrease = by_node(*by_feature)[:, 0]
+        decrease = _leaves.by_feature(found.feature, found.gain, len(bins.codes))
         left = Round(alpha, gap, found.feature, found.threshold, vote, decrease)
         left = jax.tree.map(lambda a: jnp.where(done, 0, a).astype(a.dtype), left)
         left = left._replace(feature=jnp.where(done, -1, left.feature))
@@ -82,7 +80,7 @@ def _grown(
 
     u = _criteria.class_statistics(y, w, K)
     found, leaf = grown(*bins, u)
-    p = tree.shares(leaf, u, jnp.ones((), w.dtype), len(found.feature), "gini")[0]
+    p = _leaves.shares(leaf, u, jnp.ones((), w.dtype), len(found.feature), "gini")[0]
     # Of classes equal to rounding the lowest: the order of the rows does not decide.
     top = jnp.max(p, axis=1, keepdims=True) - 32 * jnp.finfo(w.dtype).eps
     vote = jnp.argmax(p >= top, axis=1).astype(jnp.int32)

@@ -18,18 +18,18 @@ Friedman, Hastie, Tibshirani (2000), Additive logistic regression; Zhu et al. (2
 AdaBoost.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxml import _check
-from jaxml._loop import Code, Fit, certify, input_flags
+from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Rows, Scalar
-from jaxml.trees import _bins, _grow, _reweighting, tree
+from jaxml.trees import _bins, _ensemble, _grow, _inputs, _leaves, _reweighting, tree
 
 __all__ = [
     "Params", "decision_function", "feature_importances", "fit", "loss", "predict",
@@ -87,29 +87,15 @@ def fit(
     """
     k = None if n_classes is None else _check.integer("n_classes", n_classes, 1)
     X = _check.array("X", X, ndim=2)
-    y = _signs(y, X) if k is None else _check.labels(y, X.shape[0], n_classes=k)
+    y = _inputs.signs(y, X) if k is None else _check.labels(y, X.shape[0], n_classes=k)
     s = jnp.asarray(_check.weights(sample_weight, X))
     static = {
         "m": _check.integer("n_estimators", n_estimators, 1),
         "depth": _grow.depth(_check.integer("max_depth", max_depth, 1), X.shape[0]),
-        "n_bins": tree.bin_count(n_bins, X.shape[0]),
+        "n_bins": _inputs.bin_count(n_bins, X.shape[0]),
         "weighted": sample_weight is not None,
     }
     return _check.raise_for(_fit(X, y, s, k=k, **static), X, y, s)
-
-
-def _signs(y: Any, X: Rows) -> Labels:
-    """-1 and 1 as the classes 0 and 1; -1 where a traced label is neither."""
-    y = _check.array("y", y, ndim=1, dtype=X.dtype)
-    if y.shape != X.shape[:1]:
-        raise ValueError(f"y needs one label per row of X: expected {X.shape[0]}, got {y.shape[0]}")
-    if _check.is_concrete(_check.finite("y", y)):
-        host = np.asarray(y)
-        if (wrong := host[np.abs(host) != 1]).size:
-            raise ValueError(
-                f"y must hold the labels -1 and 1: got {wrong[0]:g}; or give n_classes"
-            )
-    return jnp.where(jnp.abs(y) == 1, y > 0, -1).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnames=("k", "m", "depth", "n_bins", "weighted"))
@@ -124,52 +110,20 @@ def _fit(
     g = code - (1 - code) / max(K - 1, 1)
     value = g if k is not None else g[..., 1]
     trees = tree.Params(rounds.feature, rounds.threshold, value, rounds.decrease)
-    flags = input_flags(X, s, s, jnp.max(X) - jnp.min(X))
     return certify(
         Params(rounds.alpha, trees),
         objective=jnp.exp(log_loss),
         residual=jax.lax.stop_gradient(jnp.max(rounds.gap)),
         tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=jnp.sum(rounds.alpha > 0),
-        flags=(
-            *(flag for flag in flags if flag[0] is not Code.DIVERGED),
-            (Code.BAD_LABELS, (y < 0).any()),
-        ),
+        flags=_inputs.flags(X, s, s, (Code.BAD_LABELS, (y < 0).any())),
         unmet=Code.ILL_CONDITIONED,
     )
 
 
-def _step(F: Array, one: Params, X: Rows) -> Array:
-    alpha, grown = one  # of one tree
-    return F + alpha * grown.value[jnp.maximum(tree.apply(grown, X), 0)]
-
-
-def _start(params: Params, X: Rows) -> Array:
-    return jnp.zeros((X.shape[0], *params.trees.value.shape[2:]), X.dtype)
-
-
-@jax.jit
-def _sum(params: Params, X: Rows) -> Array:
-    """F(x); NaN for a row with NaN or inf."""
-
-    def add(F: Array, one: Params) -> tuple[Array, None]:
-        return _step(F, one, X), None
-
-    return _known(jax.lax.scan(add, _start(params, X), params)[0], X)
-
-
-def _known(F: Array, X: Rows) -> Array:
-    known = jnp.isfinite(X).all(axis=1)
-    return jnp.where(known.reshape(-1, *[1] * (F.ndim - 1)), F, jnp.nan)
-
-
-def _checked(f: Any, params: Params, X: ArrayLike) -> Array:
+def _checked(f: Callable[..., Array], params: Params, X: ArrayLike) -> Array:
     X = _check.rows(X, d=params.trees.decrease.shape[1])
-    return _check.scores(X, f(params, X))
-
-
-def _mean(F: Array, A: Array) -> Array:
-    return F / jnp.where(A > 0, A, 1.0)
+    return _check.scores(X, f(*params, X))
 
 
 def decision_function(params: Params, X: ArrayLike) -> Array:
@@ -181,8 +135,8 @@ def decision_function(params: Params, X: ArrayLike) -> Array:
     Raises:
       ValueError: A concrete X holds NaN or inf, or has other features than the fit's.
     """
-    A = jnp.sum(params.weights)
-    return _checked(lambda params, X: _mean(_sum(params, X), A), params, X)
+    F, A = _checked(_ensemble.votes, params, X), jnp.sum(params.weights)
+    return F / jnp.where(A > 0, A, 1.0)
 
 
 def loss(
@@ -196,14 +150,14 @@ def loss(
     X = _check.rows(X, d=params.trees.decrease.shape[1])
     value = params.trees.value
     k = value.shape[2] if value.ndim == 3 else None
-    y = _signs(y, X) if k is None else _check.labels(y, X.shape[0], n_classes=k)
+    y = _inputs.signs(y, X) if k is None else _check.labels(y, X.shape[0], n_classes=k)
     s = _check.weights(sample_weight, X)
     return _check.scores(X, _loss(params, X, y, s))
 
 
 @jax.jit
 def _loss(params: Params, X: Rows, y: Labels, s: Column) -> Scalar:
-    F = _sum(params, X)
+    F = _ensemble.votes(*params, X)
     if F.ndim == 1:
         margin = jnp.where(y == 1, F, -F)
     else:  # y'F / K = [F_y - (0 - F_y) / (K - 1)] / K, since F sums to 0
@@ -218,7 +172,7 @@ def predict_proba(params: Params, X: ArrayLike) -> Array:
       (n,), p(y = 1 | x) = sigma(2 F), for labels in {-1, 1}; (n, k) else. With F summed over many
       rounds these are extreme: calibrate before use as frequencies.
     """
-    F = _checked(_sum, params, X)
+    F = _checked(_ensemble.votes, params, X)
     if F.ndim == 1:
         return jax.nn.sigmoid(2 * F)
     return jax.nn.softmax(F / max(F.shape[1] - 1, 1), axis=1)
@@ -226,26 +180,15 @@ def predict_proba(params: Params, X: ArrayLike) -> Array:
 
 def predict(params: Params, X: ArrayLike) -> Int[Array, " n"]:
     """Return the class of largest F, ties to the lowest; a traced NaN row gives -1."""
-    F = _checked(_sum, params, X)
+    F = _checked(_ensemble.votes, params, X)
     if F.ndim == 1:
         return jnp.where(F > 0, 1, -1).astype(jnp.int32)
-    known = ~jnp.isnan(F).any(axis=1)
-    return jnp.where(known, jnp.argmax(F, axis=1), -1).astype(jnp.int32)
+    return _leaves.commonest(F)
 
 
 def staged_decision_function(params: Params, X: ArrayLike) -> Float[Array, "m ..."]:
     """Return decision_function of the first 1, 2, ..., m trees, stacked."""
-    return _checked(_stages, params, X)
-
-
-@jax.jit
-def _stages(params: Params, X: Rows) -> Array:
-    def add(state: tuple[Array, Scalar], one: Params) -> tuple:
-        F, A = _step(state[0], one, X), state[1] + one.weights
-        return (F, A), _known(_mean(F, A), X)
-
-    start = (_start(params, X), jnp.zeros((), X.dtype))
-    return jax.lax.scan(add, start, params)[1]
+    return _checked(_ensemble.stages, params, X)
 
 
 def feature_importances(params: Params) -> Float[Array, " d"]:
@@ -254,6 +197,4 @@ def feature_importances(params: Params) -> Float[Array, " d"]:
     They sum to 1, or are 0 if no tree that counts has a split. scikit-learn: feature_importances_.
     """
     shares = jax.vmap(tree.feature_importances)(params.trees)
-    mean = jnp.sum(params.weights[:, None] * shares, axis=0)
-    whole = jnp.sum(mean)
-    return mean / jnp.where(whole > 0, whole, 1.0)
+    return _leaves.importances(jnp.sum(params.weights[:, None] * shares, axis=0))

@@ -24,18 +24,15 @@ import numpy as np
 
 from jaxml import _check, losses
 from jaxml._lanes import one_at_a_time
-from jaxml._loop import Code, Fit, certify, input_flags
+from jaxml._loop import Code, Fit, certify
 from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Int, Key, Real, Rows, Scalar
-from jaxml.trees import _bins, _boost, _grow, _inputs
-from jaxml.trees._histogram import by_node
-from jaxml.trees.tree import bin_count, classes
+from jaxml.trees import _bins, _boost, _ensemble, _grow, _inputs, _leaves, _newton
+from jaxml.trees._newton import leaf_weight, split_gain
 
 __all__ = [
     "Params", "decision_function", "feature_importances", "fit", "leaf_weight", "predict",
     "predict_proba", "split_gain",
 ]  # fmt: skip
-
-SAMPLE = 256  # rows whose scores are worked out twice
 
 
 class Params(NamedTuple):
@@ -48,38 +45,6 @@ class Params(NamedTuple):
     value: Float[Array, "T k m"]  # learning_rate w at leaves
     gain: Float[Array, " d"]  # of all splits, by feature
     loss: Any  # a tree without leaves that holds the loss, so that predict knows it
-
-
-def leaf_weight(G: ArrayLike, H: ArrayLike, l2: ArrayLike) -> Array:
-    """Return -G / (H + l2), the argmin of G w + (H + l2) w^2 / 2; 0 where H + l2 = 0.
-
-    Example:
-      >>> float(leaf_weight(-3.0, 2.0, 1.0))
-      1.0
-    """
-    G, H, l2 = _same(G, H, l2)
-    return _boost.weight(G, H, l2)
-
-
-def split_gain(GL: ArrayLike, HL: ArrayLike, GR: ArrayLike, HR: ArrayLike, l2: ArrayLike) -> Array:
-    """Return how far a split lowers the least of the quadratic.
-
-        1/2 [GL^2/(HL + l2) + GR^2/(HR + l2) - (GL + GR)^2/(HL + HR + l2)]
-
-    Half of what XGBoost reports. A side without curvature and penalty brings nothing.
-
-    Example:
-      >>> float(split_gain(-2.0, 1.0, 2.0, 1.0, 1.0))  # 1/2 (4/2 + 4/2 - 0)
-      2.0
-    """
-    GL, HL, GR, HR, l2 = _same(GL, HL, GR, HR, l2)
-    return _boost.gain(jnp.stack([GL, HL]), jnp.stack([GR, HR]), l2)
-
-
-def _same(*values: Any) -> tuple[Array, ...]:
-    arrays = jnp.broadcast_arrays(*[jnp.asarray(v) for v in values])
-    dtype = jnp.result_type(*arrays, 0.0)
-    return tuple(a.astype(dtype) for a in arrays)
 
 
 def fit(
@@ -150,47 +115,23 @@ def fit(
     """
     X = _check.array("X", X, ndim=2)
     dtype, n = X.dtype, X.shape[0]
-    n_estimators = _check.integer("n_estimators", n_estimators, 1)
     if n_classes is not None or loss is losses.softmax_cross_entropy:
-        n_classes = classes(y, n_classes)
+        n_classes = _inputs.classes(y, n_classes)
     y = _inputs.targets("y", y, n, loss, n_classes, dtype)
     s = _check.weights(sample_weight, X)
-    options = _boost.Options(
-        learning_rate=_check.above("learning_rate", learning_rate, 0, dtype=dtype),
-        l2=_check.at_least("l2", l2, 0, dtype=dtype),
-        min_split_gain=_check.at_least("min_split_gain", min_split_gain, 0, dtype=dtype),
-        min_child_weight=_check.at_least("min_child_weight", min_child_weight, 0, dtype=dtype),
-        subsample=_inputs.share("subsample", subsample, dtype),
-        colsample=_inputs.share("colsample", colsample, dtype),
-    )
-    if key is None and (options.subsample is not None or options.colsample is not None):
-        raise ValueError("key is required where subsample or colsample is below 1: got None")
+    options = _inputs.options(
+        learning_rate=learning_rate, l2=l2, min_split_gain=min_split_gain,
+        min_child_weight=min_child_weight, subsample=subsample, colsample=colsample,
+        key=key, dtype=dtype,
+    )  # fmt: skip
     k = n_classes or 1
-    if base_score is not None:
-        base_score = _check.array(
-            "base_score",
-            np.atleast_1d(base_score)
-            if _check.is_concrete(base_score)
-            else jnp.atleast_1d(base_score),
-            ndim=1,
-            dtype=dtype,
-        )
-        if base_score.shape not in ((1,), (k,)):
-            raise ValueError(f"base_score must be a number or ({k},): got shape {base_score.shape}")
-        base_score = jnp.broadcast_to(_check.finite("base_score", base_score), (k,))
-    validation = None
-    if (X_val is None) != (y_val is None) or (patience is not None and X_val is None):
-        raise ValueError("X_val and y_val are given together, and patience only with them")
-    if X_val is not None:
-        X_val = _check.rows(X_val, d=X.shape[1]).astype(dtype)
-        y_val = _inputs.targets("y_val", y_val, X_val.shape[0], loss, n_classes, dtype)
-        validation = _boost.Validation(_inputs.known("X_val", X_val), y_val)
     found = _fit(
-        X, y, s, options, base_score, key, validation,
+        X, y, s, options, _inputs.base(base_score, k, dtype), key,
+        _inputs.validation(X_val, y_val, patience, X, loss, n_classes),
         loss=loss,
-        n_estimators=n_estimators,
+        n_estimators=_check.integer("n_estimators", n_estimators, 1),
         max_depth=_grow.depth(_check.integer("max_depth", max_depth, 0), n),
-        n_bins=bin_count(n_bins, n + 1),
+        n_bins=_inputs.bin_count(n_bins, n + 1),
         n_outputs=k,
         patience=None if patience is None else _check.integer("patience", patience, 1),
         weighted=sample_weight is not None,
@@ -207,68 +148,29 @@ def fit(
     ),
 )  # fmt: skip
 def _fit(
-    X: Rows,
-    y: Array,
-    s: Column,
-    options: _boost.Options,
-    base: Float[Array, " k"] | None,
-    key: Key | None,
-    validation: _boost.Validation | None,
-    *,
-    loss: Callable,
-    n_estimators: int,
-    max_depth: int,
-    n_bins: int,
-    n_outputs: int,
-    patience: int | None,
-    weighted: bool,
-) -> Fit[Params]:
+    X: Rows, y: Array, s: Column, options: _inputs.Options, base: Float[Array, " k"] | None,
+    key: Key | None, validation: _inputs.Validation | None, *, loss: Callable, n_bins: int,
+    n_outputs: int, weighted: bool, **how: Any,
+) -> Fit[Params]:  # fmt: skip
     X, y, s, options, base, validation = jax.lax.stop_gradient((X, y, s, options, base, validation))
     labels = jnp.issubdtype(y.dtype, jnp.integer)
     stray = (y < 0).any() if labels else jnp.isnan(y).any()
     bins = _bins.make(X, s, n_bins=n_bins, weighted=weighted, missing=True)
-    b = _boost.constant(loss, y, s, n_outputs) if base is None else base
-    run = partial(
-        _boost.run, loss=loss, n_estimators=n_estimators, max_depth=max_depth, patience=patience
-    )
-    rounds = one_at_a_time(run)(bins, y, s, b, options, key, validation)
-    tree, value = rounds.tree, rounds.value
-    some = slice(None, None, -(-X.shape[0] // SAMPLE))
-    again = _scores(b, tree.feature, tree.threshold, tree.missing_left, value, X[some])
-    apart = jnp.max(jnp.abs(again - rounds.z[some])) / jnp.maximum(jnp.max(jnp.abs(again)), 1e-30)
-    kept = (jnp.arange(n_estimators) < rounds.kept)[:, None, None]
-    feature = jnp.where(kept, tree.feature, -1)
-    gains = jnp.where(kept, tree.gain, 0.0).reshape(-1, 1)
-    gain = by_node(jnp.maximum(tree.feature, 0).reshape(-1), gains, X.shape[1])[:, 0]
-    params = Params(
-        b, feature, tree.threshold, tree.missing_left, jnp.where(kept, value, 0.0), gain,
-        jax.tree_util.Partial(loss),
-    )  # fmt: skip
-    known = jnp.where(jnp.isnan(X), 0.0, X)
-    flags = input_flags(known, s, s, jnp.max(known) - jnp.min(known))
+    b = _newton.constant(loss, y, s, n_outputs) if base is None else base
+    run = one_at_a_time(partial(_boost.run, loss=loss, **how))
+    rounds = run(bins, y, s, b, options, key, validation)
+    tree, value = _boost.kept(rounds)
+    gain = _leaves.by_feature(tree.feature, tree.gain, X.shape[1])
     code = Code.BAD_LABELS if labels or loss in _inputs.LABELS else Code.NONFINITE_INPUT
     return certify(
-        params,
-        objective=_boost.mean_loss(loss, rounds.best, y, s),
-        residual=apart,
+        Params(b, *tree[:3], value, gain, jax.tree_util.Partial(loss)),
+        objective=_newton.mean_loss(loss, rounds.best, y, s),
+        residual=_boost.drift(rounds, b, X),
         tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=rounds.kept,
-        flags=(*(f for f in flags if f[0] is not Code.DIVERGED), (code, stray)),
+        flags=_inputs.flags(jnp.where(jnp.isnan(X), 0.0, X), s, s, (code, stray)),
         unmet=Code.ILL_CONDITIONED,
     )
-
-
-@jax.jit
-def _scores(
-    base: Array, feature: Array, threshold: Array, missing_left: Array, value: Array, X: Rows
-) -> Float[Array, "n k"]:
-    def add(z: Array, leaves: tuple) -> tuple[Array, None]:
-        feature, threshold, missing_left, value = leaves
-        tree = _grow.Tree(feature, threshold, missing_left, gain=value)  # gains are not looked at
-        return z + _boost.sum_of_trees(tree, value, X), None
-
-    z = jnp.broadcast_to(base[None, :], (len(X), len(base))).astype(X.dtype)
-    return jax.lax.scan(add, z, (feature, threshold, missing_left, value))[0]
 
 
 def decision_function(params: Params, X: ArrayLike) -> Array:
@@ -279,7 +181,7 @@ def decision_function(params: Params, X: ArrayLike) -> Array:
         gets NaN.
     """
     X = _inputs.known("X", _check.rows(X, d=len(params.gain)))
-    z = _scores(*params[:5], X)
+    z = _ensemble.scores(*params[:5], X)
     z = jnp.where(jnp.isinf(X).any(axis=1)[:, None], jnp.nan, z)
     return z[:, 0] if len(params.base) == 1 else z
 
@@ -306,15 +208,12 @@ def predict(params: Params, X: ArrayLike) -> Array:
     """
     z, loss = decision_function(params, X), params.loss.func
     if loss is losses.softmax_cross_entropy:
-        z = z if z.ndim == 2 else z[:, None]
-        known = ~jnp.isnan(z).any(axis=1)
-        return jnp.where(known, jnp.argmax(z, axis=1), -1).astype(jnp.int32)
+        return _leaves.commonest(z if z.ndim == 2 else z[:, None])
     if loss not in _inputs.LABELS:
         return z
     low, high = _inputs.LABELS[loss]
-    return jnp.where(jnp.isnan(z), low - 1 if low == 0 else 0, jnp.where(z > 0, high, low)).astype(
-        jnp.int32
-    )
+    label = jnp.where(z > 0, high, low)
+    return jnp.where(jnp.isnan(z), low - 1 if low == 0 else 0, label).astype(jnp.int32)
 
 
 def feature_importances(params: Params) -> Float[Array, " d"]:
@@ -322,5 +221,4 @@ def feature_importances(params: Params) -> Float[Array, " d"]:
 
     XGBoost: importance_type="total_gain", normalized.
     """
-    whole = jnp.sum(params.gain)
-    return params.gain / jnp.where(whole > 0, whole, 1.0)
+    return _leaves.importances(params.gain)

@@ -20,10 +20,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._loop import Code, Fit, certify, input_flags
+from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
-from jaxml.trees import _bagging, _bins, _bootstrap, _criteria, _grow, tree
+from jaxml.trees import (
+    _bagging,
+    _bins,
+    _bootstrap,
+    _criteria,
+    _ensemble,
+    _grow,
+    _inputs,
+    _leaves,
+    tree,
+)
 
 __all__ = ["Params", "feature_importances", "fit", "predict", "predict_proba"]
 
@@ -111,7 +121,7 @@ def fit(
         max_depth=_grow.depth(_check.integer("max_depth", max_depth, 0), X.shape[0]),
         max_features=_bagging.feature_count(max_features, X.shape[1]),
         n_classes=n_classes,
-        n_bins=tree.bin_count(n_bins, X.shape[0]),
+        n_bins=_inputs.bin_count(n_bins, X.shape[0]),
         weighted=sample_weight is not None,
         bootstrap=bool(bootstrap),
     )  # fmt: skip
@@ -139,16 +149,14 @@ def _fit(
     judged = jnp.where(unseen.any(), mean, a + votes.all / B)
     wrong = (judged - y) ** 2 if n_classes is None else jnp.argmax(judged, axis=1) != y
     counted = jnp.where(unseen | ~unseen.any(), s, 0.0)
-    flags = input_flags(X, y if n_classes is None else s, s, jnp.max(X) - jnp.min(X))
-    if n_classes is not None:
-        flags = (*flags, (Code.BAD_LABELS, (y < 0).any()))
+    stray = () if n_classes is None else ((Code.BAD_LABELS, (y < 0).any()),)
     params, info = certify(
         trees,
         objective=weighted_mean(wrong.astype(X.dtype), counted),
         residual=votes.residual,
         tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=B,
-        flags=tuple(flag for flag in flags if flag[0] is not Code.DIVERGED),
+        flags=_inputs.flags(X, y if n_classes is None else s, s, *stray),
         unmet=Code.ILL_CONDITIONED,
     )
     # Beside the certificate: that every tree has seen a row is no failure.
@@ -159,23 +167,7 @@ def _fit(
 def _values(params: Params, X: ArrayLike) -> Array:
     """f(x), NaN for a traced row with NaN or inf."""
     X = _check.finite("X", _check.rows(X, d=params.trees.decrease.shape[1]))
-    return _mean(params.trees, X)
-
-
-@jax.jit
-def _mean(trees: tree.Params, X: Rows) -> Array:
-    def of(one: tree.Params) -> Array:
-        return one.value[jnp.maximum(tree.apply(one, X), 0)]
-
-    # About the first tree, so that the mean of equal numbers is that number.
-    first = of(jax.tree.map(lambda leaf: leaf[0], trees))
-
-    def add(apart: Array, one: tree.Params) -> tuple[Array, None]:
-        return apart + (of(one) - first), None
-
-    known = jnp.isfinite(X).all(axis=1)
-    f = first + jax.lax.scan(add, jnp.zeros_like(first), trees)[0] / len(trees.value)
-    return jnp.where(known.reshape(-1, *[1] * (f.ndim - 1)), f, jnp.nan)
+    return _ensemble.mean(params.trees, X)
 
 
 def predict_proba(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
@@ -196,10 +188,7 @@ def predict(params: Params, X: ArrayLike) -> Array:
     A traced row with NaN or inf gets -1, or NaN.
     """
     value = _values(params, X)
-    if value.ndim == 1:
-        return value
-    known = ~jnp.isnan(value).any(axis=1)
-    return jnp.where(known, jnp.argmax(value, axis=1), -1).astype(jnp.int32)
+    return value if value.ndim == 1 else _leaves.commonest(value)
 
 
 def feature_importances(params: Params) -> Float[Array, " d"]:

@@ -14,20 +14,17 @@ section 9.2.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxml import _check
 from jaxml._lanes import one_at_a_time
-from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import total, weighted_mean, xlogx
+from jaxml._loop import Code, Fit, certify
+from jaxml._numerics import total
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar
-from jaxml.trees import _bins, _criteria, _grow
-from jaxml.trees._histogram import by_node
-from jaxml.trees.impurity import spread
+from jaxml.trees import _bins, _criteria, _grow, _inputs, _leaves
 
 __all__ = ["Params", "apply", "feature_importances", "fit", "predict", "predict_proba"]
 
@@ -87,7 +84,7 @@ def fit(
     criterion = _check.choice("criterion", criterion, tuple(_criteria.CRITERIA))
     X = _check.array("X", X, ndim=2)
     if criterion in _criteria.CLASSES:
-        n_classes = classes(y, n_classes)
+        n_classes = _inputs.classes(y, n_classes)
         y = _check.labels(y, X.shape[0], n_classes=n_classes)
         s = _check.weights(sample_weight, X)
     else:
@@ -103,27 +100,10 @@ def fit(
         criterion=criterion,
         max_depth=_grow.depth(_check.integer("max_depth", max_depth, 0), X.shape[0]),
         n_classes=n_classes,
-        n_bins=bin_count(n_bins, X.shape[0]),
+        n_bins=_inputs.bin_count(n_bins, X.shape[0]),
         weighted=sample_weight is not None,
     )  # fmt: skip
     return _check.raise_for(found, X, y, s)
-
-
-def classes(y: Any, n_classes: int | None) -> int:
-    """Return n_classes, read off concrete labels if it is None."""
-    if n_classes is not None:
-        return _check.integer("n_classes", n_classes, 1)
-    if not _check.is_concrete(y):
-        raise ValueError("n_classes must be given where y is traced: expected an integer, got None")
-    host = np.asarray(y)
-    return int(host.max()) + 1 if host.size and np.isfinite(host).all() and host.max() >= 0 else 1
-
-
-def bin_count(n_bins: Any, n: int) -> int:
-    """Return n_bins checked, and no more than n rows can fill."""
-    if (n_bins := _check.integer("n_bins", n_bins, 2)) > 256:
-        raise ValueError(f"n_bins must be <= 256, codes are bytes: got {n_bins}")
-    return max(2, min(n_bins, n))
 
 
 @partial(jax.jit, static_argnames=("criterion", "max_depth", "n_classes", "n_bins", "weighted"))
@@ -141,10 +121,7 @@ def _fit(
     weighted: bool,
 ) -> Fit[Params]:
     W = total(s)
-    if n_classes is None:
-        u, a = _criteria.target_statistics(y, s)
-    else:
-        u, a = _criteria.class_statistics(y, s, n_classes), None
+    u, a = _criteria.statistics(y, s, n_classes)
 
     @one_at_a_time
     def grown(X: Rows, s: Column, u: Array, W: Scalar, least: Scalar, decrease: Scalar):
@@ -156,56 +133,19 @@ def _fit(
             min_mass=mass,
         )  # fmt: skip
 
-    tree, leaf = grown(*jax.lax.stop_gradient((X, s, u, W, min_samples_leaf, min_decrease)))
-    m = len(tree.feature)
-    if a is None:
-        value, before, after = shares(leaf, u, W, m, criterion)
-    else:
-        value, before, after = means(leaf, y, s, u, a, W, m)
-    gained = tree.gain / jnp.where(W > 0, W, 1.0)
-    decrease = by_node(jnp.maximum(tree.feature, 0), gained[:, None], X.shape[1])[:, 0]
-    change = jnp.abs(before - after - jnp.sum(decrease))
-    flags = input_flags(X, u[:, 0], s, jnp.max(X) - jnp.min(X))
-    if n_classes is not None:
-        flags = (*flags, (Code.BAD_LABELS, (y < 0).any()))
-    levels = jnp.where(tree.feature >= 0, jnp.arange(1, m + 1), 0)
+    found = grown(*jax.lax.stop_gradient((X, s, u, W, min_samples_leaf, min_decrease)))
+    tree, leaves = found.tree, _leaves.of(found, y, s, u, a, W, X.shape[1], criterion)
+    levels = jnp.where(tree.feature >= 0, jnp.arange(1, len(tree.feature) + 1), 0)
+    stray = () if n_classes is None else ((Code.BAD_LABELS, (y < 0).any()),)
     return certify(
-        Params(tree.feature, tree.threshold, value, decrease),
-        objective=after,
-        residual=jax.lax.stop_gradient(change / jnp.where(before > 0, before, 1.0)),
+        Params(tree.feature, tree.threshold, leaves.value, leaves.decrease),
+        objective=leaves.impurity,
+        residual=leaves.missed,
         tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=jnp.sum(jnp.max(levels) >= 2 ** jnp.arange(max_depth + 1)),
-        flags=tuple(flag for flag in flags if flag[0] is not Code.DIVERGED),
+        flags=_inputs.flags(X, u[:, 0], s, *stray),
         unmet=Code.ILL_CONDITIONED,
     )
-
-
-def shares(
-    leaf: Array, u: Array, W: Scalar, m: int, criterion: str
-) -> tuple[Array, Scalar, Scalar]:
-    """Shares of the classes in each leaf, and the impurity of the root and of the tree."""
-    sums = by_node(leaf, u[:, :-1], m)
-
-    def impurity(p: Array) -> Array:
-        return jnp.sum(p * (1 - p) if criterion == "gini" else -xlogx(p), axis=-1)
-
-    weight = jnp.sum(sums, axis=1)
-    p = sums / jnp.where(weight > 0, weight, 1.0)[:, None]
-    W = jnp.where(W > 0, W, 1.0)
-    return p, impurity(jnp.sum(sums, axis=0) / W), jnp.sum(weight / W * impurity(p))
-
-
-def means(
-    leaf: Array, y: Column, s: Column, u: Array, a: Scalar, W: Scalar, m: int
-) -> tuple[Array, Scalar, Scalar]:
-    """Mean of each leaf, in two passes, and the variance of the root and within the leaves."""
-    weight, sums = by_node(leaf, u[:, :2], m).T
-    weight = jnp.where(weight > 0, weight, 1.0)
-    first = a + sums / weight
-    rest = jnp.where(s > 0, s * (y - first[leaf]), 0.0)
-    mean = first + by_node(leaf, rest[:, None], m)[:, 0] / weight
-    within = weighted_mean((y - mean[leaf]) ** 2, s)
-    return mean, spread(y, s), within
 
 
 def apply(params: Params, X: ArrayLike) -> Int[Array, " n"]:
@@ -228,9 +168,7 @@ def _apply(params: Params, X: Rows) -> Int[Array, " n"]:
 
 def _values(params: Params, X: ArrayLike) -> Array:
     leaf = apply(params, X)
-    value = params.value[jnp.maximum(leaf, 0)]
-    known = (leaf >= 0).reshape(-1, *[1] * (value.ndim - 1))
-    return jnp.where(known, value, jnp.nan)
+    return _leaves.where_known(leaf >= 0, params.value[jnp.maximum(leaf, 0)])
 
 
 def predict_proba(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
@@ -251,10 +189,7 @@ def predict(params: Params, X: ArrayLike) -> Array:
     A traced row with NaN or inf gets -1, or NaN.
     """
     value = _values(params, X)
-    if value.ndim == 1:
-        return value
-    known = ~jnp.isnan(value).any(axis=1)
-    return jnp.where(known, jnp.argmax(value, axis=1), -1).astype(jnp.int32)
+    return value if value.ndim == 1 else _leaves.commonest(value)
 
 
 def feature_importances(params: Params) -> Float[Array, " d"]:
@@ -262,5 +197,4 @@ def feature_importances(params: Params) -> Float[Array, " d"]:
 
     scikit-learn: feature_importances_.
     """
-    whole = jnp.sum(params.decrease)
-    return params.decrease / jnp.where(whole > 0, whole, 1.0)
+    return _leaves.importances(params.decrease)

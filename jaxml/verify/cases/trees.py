@@ -12,7 +12,7 @@ from jaxml._typing import Array
 from jaxml.closed_form.trees import boosting as hand_boosting
 from jaxml.closed_form.trees import impurity as hand_impurity
 from jaxml.closed_form.trees import tree as hand_tree
-from jaxml.trees import _boost, _criteria, boosting, impurity, tree
+from jaxml.trees import _criteria, _newton, boosting, impurity, tree
 from jaxml.verify.case import ELEMENTWISE, ROUNDING, Case, Tolerance
 from jaxml.verify.domains import Domain, Generator, Numbers, design, labels
 
@@ -90,8 +90,8 @@ def _scores(rng: Generator, n: int, *, loss: str) -> tuple[Numbers, Numbers]:
 @partial(jax.jit, static_argnums=0)
 def _derivatives(loss: Any, z: Array, y: Array) -> tuple[Array, Array]:
     if z.ndim == 2:
-        return _boost.derivatives(loss, z, y)
-    g, h = _boost.derivatives(loss, z[:, None], y)
+        return _newton.derivatives(loss, z, y)
+    g, h = _newton.derivatives(loss, z[:, None], y)
     return g[:, 0], h[:, 0]
 
 
