@@ -63,7 +63,7 @@ def run(
     (d, n), k, m = bins.codes.shape, len(base), 2 ** (max_depth + 1) - 1
     rate, l2 = options.learning_rate, options.l2
     criterion = Criterion(
-        lambda L, R: _newton.split_gain(*L[:2], *R[:2], l2),  # of sums (G, H, rows)
+        lambda L, R: _newton.split_gain(L[0], L[1], R[0], R[1], l2),  # of sums (G, H, rows)
         lambda sums: sums[1],
     )
 
