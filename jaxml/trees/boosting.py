@@ -124,15 +124,14 @@ def fit(
         min_child_weight=min_child_weight, subsample=subsample, colsample=colsample,
         key=key, dtype=dtype,
     )  # fmt: skip
-    k = n_classes or 1
     found = _fit(
-        X, y, s, options, _inputs.base(base_score, k, dtype), key,
+        X, y, s, options, _inputs.base(base_score, n_classes or 1, dtype), key,
         _inputs.validation(X_val, y_val, patience, X, loss, n_classes),
         loss=loss,
         n_estimators=_check.integer("n_estimators", n_estimators, 1),
         max_depth=_grow.depth(_check.integer("max_depth", max_depth, 0), n),
         n_bins=_inputs.bin_count(n_bins, n + 1),
-        n_outputs=k,
+        n_classes=n_classes,
         patience=None if patience is None else _check.integer("patience", patience, 1),
         weighted=sample_weight is not None,
     )  # fmt: skip
@@ -144,27 +143,29 @@ def fit(
 @partial(
     jax.jit,
     static_argnames=(
-        "loss", "n_estimators", "max_depth", "n_bins", "n_outputs", "patience", "weighted",
+        "loss", "n_estimators", "max_depth", "n_bins", "n_classes", "patience", "weighted",
     ),
 )  # fmt: skip
 def _fit(
     X: Rows, y: Array, s: Column, options: _inputs.Options, base: Float[Array, " k"] | None,
     key: Key | None, validation: _inputs.Validation | None, *, loss: Callable, n_bins: int,
-    n_outputs: int, weighted: bool, **how: Any,
+    n_classes: int | None, weighted: bool, **how: Any,
 ) -> Fit[Params]:  # fmt: skip
     X, y, s, options, base, validation = jax.lax.stop_gradient((X, y, s, options, base, validation))
     labels = jnp.issubdtype(y.dtype, jnp.integer)
     stray = (y < 0).any() if labels else jnp.isnan(y).any()
     bins = _bins.make(X, s, n_bins=n_bins, weighted=weighted, missing=True)
-    b = _newton.constant(loss, y, s, n_outputs) if base is None else base
-    run = one_at_a_time(partial(_boost.run, loss=loss, **how))
+    # One class has scores (1,), where one score by itself is a number.
+    of_row = (lambda z, y: loss(z[None], y)) if n_classes == 1 else loss
+    b = _newton.constant(of_row, y, s, n_classes or 1) if base is None else base
+    run = one_at_a_time(partial(_boost.run, loss=of_row, **how))
     rounds = run(bins, y, s, b, options, key, validation)
     tree, value = _boost.kept(rounds)
     gain = _leaves.by_feature(tree.feature, tree.gain, X.shape[1])
     code = Code.BAD_LABELS if labels or loss in _inputs.LABELS else Code.NONFINITE_INPUT
     return certify(
         Params(b, *tree[:3], value, gain, jax.tree_util.Partial(loss)),
-        objective=_newton.mean_loss(loss, rounds.best, y, s),
+        objective=_newton.mean_loss(of_row, rounds.best, y, s),
         residual=_boost.drift(rounds, b, X),
         tol=float(jnp.finfo(X.dtype).eps) ** 0.5,
         n_iter=rounds.kept,

@@ -339,3 +339,12 @@ def test_gradients_are_those_stated():
         lambda value: boosting.decision_function(params._replace(value=value), X).sum()
     )
     np.testing.assert_allclose(np.asarray(moved(params.value)).sum(), 4 * 40)
+
+
+def test_one_class_of_several():
+    X, y = np.arange(6.0)[:, None], np.zeros(6, int)
+    found = boosting.fit(X, y, loss=losses.softmax_cross_entropy, n_estimators=2, max_depth=1)
+    assert found.info.converged
+    assert float(found.info.objective) == 0
+    np.testing.assert_array_equal(boosting.predict(found.params, X), y)
+    np.testing.assert_array_equal(boosting.predict_proba(found.params, X), np.ones((6, 1)))
