@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxml import _check
 from jaxml._numerics import matmul, total
 from jaxml._typing import Array, Column, Float, Int, Key, Rows
 
@@ -28,12 +29,7 @@ def key_numbers(name: str, key: Any) -> tuple[Array, str]:
       TypeError: Not a key.
       ValueError: A batch of keys.
     """
-    if isinstance(key, jax.Array) and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key) if key.dtype == jnp.uint32 else None
-    if not isinstance(key, jax.Array):
-        raise TypeError(f"{name} must be a random key: expected jax.random.key(seed)")
-    if key.ndim:
-        raise ValueError(f"{name} must be one key: got shape {key.shape}; vmap over it instead")
+    key = _check.key(name, key)
     return jax.random.key_data(key), str(jax.random.key_impl(key))
 
 

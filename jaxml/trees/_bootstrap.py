@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxml import _check
 from jaxml._typing import Array, Column, Int, Key
 
 __all__ = ["checked", "counts"]
@@ -24,13 +25,7 @@ def checked(key: Any) -> Key:
       TypeError: Not a key.
       ValueError: A batch of keys.
     """
-    if isinstance(key, jax.Array) and not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key) if key.dtype == jnp.uint32 else None
-    if not isinstance(key, jax.Array):
-        raise TypeError("key must be a random key: expected jax.random.key(seed)")
-    if key.ndim:
-        raise ValueError(f"key must be one key: got shape {key.shape}; vmap over it instead")
-    return key
+    return _check.key("key", key)
 
 
 def counts(key: Key, s: Column) -> Int[Array, " n"]:
