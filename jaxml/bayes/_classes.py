@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check
-from jaxml._loop import Code, Fit, input_flags
+from jaxml._loop import Code, input_flags
 from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Labels, Rows, Scalar
 
 __all__ = [
-    "finite_log", "flags", "given_prior", "inputs", "log", "mean_log", "not_negative",
-    "posterior", "prior", "ratio", "refuse", "scores", "sound", "stray", "valid",
+    "Flags", "Given", "flags", "given_prior", "inputs", "log", "mean_log", "posterior", "prior",
+    "scores", "sound", "stray", "valid",
 ]  # fmt: skip
+
+Given = Float[Array, " k"] | None  # priors that the user gave
+Flags = tuple[tuple[Code, Array], ...]
 
 
 def inputs(
@@ -36,7 +39,7 @@ def valid(y: Labels, s: Column) -> tuple[Labels, Column]:
     return jnp.maximum(y, 0), jnp.where(y >= 0, s, 0.0)
 
 
-def flags(X: Rows, y: Labels, s: Column, witness: Array) -> tuple[tuple[Code, Array], ...]:
+def flags(X: Rows, y: Labels, s: Column, witness: Array) -> Flags:
     """Codes that the inputs earn; witness is a sum over X that is not finite if X is not."""
     return (*input_flags(X, s, s, witness), (Code.BAD_LABELS, (y < 0).any()))
 
@@ -46,7 +49,7 @@ def stray(y: Labels, s: Column) -> Bool[Array, ""]:
     return (y < 0).any() | (s < 0).any()
 
 
-def given_prior(name: str, value: Any, k: int, dtype: Any) -> Float[Array, " k"] | None:
+def given_prior(name: str, value: Any, k: int, dtype: Any) -> Given:
     """Return priors (k,) given by the user; concrete ones must be positive and sum to 1."""
     if value is None:
         return None
@@ -61,7 +64,7 @@ def given_prior(name: str, value: Any, k: int, dtype: Any) -> Float[Array, " k"]
 
 
 def prior(
-    count: Float[Array, " k"], given: Float[Array, " k"] | None, *, uniform: bool = False
+    count: Float[Array, " k"], given: Given, *, uniform: bool = False
 ) -> tuple[Float[Array, " k"], Bool[Array, ""]]:
     """Return pi, and whether there is none: no weight at all, or an impossible one was given."""
     N = jnp.sum(count)
@@ -96,34 +99,11 @@ def scores(f: Callable[[Any, Rows], Array], params: Any, X: ArrayLike, d: int) -
     return z
 
 
-def refuse(fit: Fit, X: Rows, y: Labels, s: Column) -> Fit:
-    """Return the fit, or raise ValueError for concrete counts that are negative."""
-    if _check.is_concrete(fit.info.code, X, s) and int(fit.info.code) == Code.DEGENERATE:
-        not_negative(X, s)
-    return _check.raise_for(fit, X, y, s)
-
-
-def not_negative(X: Rows, s: Column) -> None:
-    """Raise ValueError if a row of positive weight holds a negative number."""
-    if (np.asarray(X)[np.asarray(s) > 0] < 0).any():
-        raise ValueError("X holds negative numbers: expected counts or frequencies >= 0")
-
-
 def mean_log(pi: Float[Array, " k"], count: Float[Array, " k"]) -> Scalar:
     """sum_c N_c / N log pi_c over the classes that have rows."""
     N = jnp.sum(count)
     weight = count / jnp.where(N > 0, N, 1.0)
     return jnp.sum(jnp.where(count > 0, weight * log(jnp.where(count > 0, pi, 1.0)), 0.0))
-
-
-def ratio(a: Array, b: Array) -> Array:
-    """a / b - 1, 0 where both are 0."""
-    return jnp.where(b > 0, a / jnp.where(b > 0, b, 1.0) - 1, jnp.where(a == 0, 0.0, jnp.inf))
-
-
-def finite_log(p: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Log p, 0 at 0: what is impossible is counted apart."""
-    return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), jnp.where(p == 0, 0.0, p))
 
 
 def sound(found: Any, X: Rows, witness: Array) -> Any:

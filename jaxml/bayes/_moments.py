@@ -16,6 +16,7 @@ from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import default_tol, sample_mean
 from jaxml._typing import Array, Column, Float, Labels, Rows, Scalar
 from jaxml.bayes import _classes
+from jaxml.bayes._classes import Flags, Given
 
 __all__ = ["Params", "Statistics", "Sums", "by_class", "certified", "reduced"]
 
@@ -75,8 +76,8 @@ def reduced(sums: Sums) -> Statistics:
 def certified(
     sums: Sums,
     smoothing: Scalar,
-    given: Float[Array, " k"] | None,
-    flags: tuple[tuple[Code, Array], ...],
+    given: Given,
+    flags: Flags,
 ) -> Fit[Params]:
     count, mean, scatter = reduced(sums)
     N, present = jnp.sum(count), (count > 0)[:, None]

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check, _groups
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, matmul
+from jaxml._loop import Code, Fit
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar
-from jaxml.bayes import _classes
+from jaxml.bayes import _classes, _counts
+from jaxml.bayes._classes import Flags, Given
 
 __all__ = [
     "Params", "Statistics", "fit", "from_statistics", "log_joint", "merge", "predict",
@@ -130,12 +130,7 @@ def from_statistics(
 
 @partial(jax.jit, static_argnames="fit_prior")
 def _from_statistics(
-    statistics: Statistics,
-    alpha: Scalar,
-    binarize: Scalar,
-    given: Float[Array, " k"] | None,
-    *,
-    fit_prior: bool,
+    statistics: Statistics, alpha: Scalar, binarize: Scalar, given: Given, *, fit_prior: bool
 ) -> Fit[Params]:
     broken = ~jnp.isfinite(jnp.sum(statistics.mass) + jnp.max(statistics.on + statistics.off))
     flags = ((Code.NONFINITE_INPUT, broken),)
@@ -194,52 +189,26 @@ def fit(
 
 @partial(jax.jit, static_argnames=("n_classes", "fit_prior"))
 def _fit(
-    X: Rows,
-    y: Labels,
-    s: Column,
-    alpha: Scalar,
-    binarize: Scalar,
-    given: Float[Array, " k"] | None,
-    *,
-    n_classes: int,
-    fit_prior: bool,
-) -> Fit[Params]:
+    X: Rows, y: Labels, s: Column, alpha: Scalar, binarize: Scalar, given: Given, *,
+    n_classes: int, fit_prior: bool,
+) -> Fit[Params]:  # fmt: skip
     sums = _sums(X, y, s, binarize, n_classes)
     flags = _classes.flags(X, y, s, sums.on + sums.off)
     return _finish(sums, alpha, binarize, given, flags, fit_prior)
 
 
 def _finish(
-    sums: Statistics,
-    alpha: Scalar,
-    binarize: Scalar,
-    given: Float[Array, " k"] | None,
-    flags: tuple[tuple[Code, Array], ...],
-    fit_prior: bool,
+    sums: Statistics, alpha: Scalar, binarize: Scalar, given: Given, flags: Flags, fit_prior: bool
 ) -> Fit[Params]:
     count, on, off = sums
     pi, impossible = _classes.prior(count, given, uniform=not fit_prior)
-    present = count > 0
     multiplier = on + off + 2 * alpha  # lambda_cj
-    empty = ~(multiplier > 0)  # a class without rows, and alpha = 0: no feature says anything
-    P, Q = (
-        jnp.where(empty, 0.5, (T + alpha) / jnp.where(empty, 1.0, multiplier)) for T in (on, off)
-    )
-    mistakes = [_classes.ratio(T + alpha, p * multiplier) for T, p in ((on, P), (off, Q))]
-    worst = jnp.max(jnp.abs(jnp.stack([*mistakes, P + Q - 1])), axis=(0, 2))
-    if given is None and fit_prior:
-        worst = jnp.maximum(worst, jnp.abs(_classes.ratio(count, jnp.sum(count) * pi)))
-    N = jnp.where(impossible, 1.0, jnp.sum(count))
-    inner = sum(jnp.sum(jnp.where(T > 0, T * _classes.log(p), 0.0)) for T, p in ((on, P), (off, Q)))
-    return certify(
-        Params(pi, P, Q, jnp.asarray(binarize)),
-        objective=-_classes.mean_log(pi, count) - inner / N,
-        residual=jnp.max(jnp.where(present, worst, 0.0)),
-        tol=default_tol(on.dtype),
-        n_iter=1,
+    P, Q = (_counts.mode(T, alpha, multiplier, 0.5) for T in (on, off))
+    return _counts.certified(
+        Params(pi, P, Q, jnp.asarray(binarize)), count, ((on, P), (off, Q)), alpha, multiplier,
+        sums=P + Q, estimated=given is None and fit_prior, impossible=impossible,
         flags=(*flags, (Code.DEGENERATE, impossible)),
-        unmet=Code.ILL_CONDITIONED,
-    )
+    )  # fmt: skip
 
 
 def log_joint(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
@@ -255,11 +224,7 @@ def log_joint(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
 def _log_joint(params: Params, X: Rows) -> Float[Array, "n k"]:
     pi, P, Q, binarize = params
     on = _on(X, binarize)
-    off = 1 - on
-    never, always = ((p == 0).astype(X.dtype) for p in (P, Q))
-    impossible = matmul(on, never.T) + matmul(off, always.T) > 0
-    z = matmul(on, _classes.finite_log(P).T) + matmul(off, _classes.finite_log(Q).T)
-    return _classes.log(pi)[None, :] + jnp.where(impossible, -jnp.inf, z)
+    return _classes.log(pi)[None, :] + _counts.log_likelihood((on, P), (1 - on, Q))
 
 
 def predict_proba(params: Params, X: ArrayLike) -> Float[Array, "n k"]:

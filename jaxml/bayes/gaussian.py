@@ -19,6 +19,7 @@ from jaxml import _check
 from jaxml._loop import Code, Fit
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar
 from jaxml.bayes import _classes, _moments
+from jaxml.bayes._classes import Given
 from jaxml.bayes._moments import Params, Statistics
 
 __all__ = [
@@ -91,9 +92,7 @@ def from_statistics(
 
 
 @jax.jit
-def _from_statistics(
-    statistics: Statistics, smoothing: Scalar, given: Float[Array, " k"] | None
-) -> Fit[Params]:
+def _from_statistics(statistics: Statistics, smoothing: Scalar, given: Given) -> Fit[Params]:
     count, mean, scatter = statistics
     weight = jnp.where(count > 0, count, 1.0)[:, None]
     sums = _moments.Sums(count, mean, jnp.zeros_like(mean), scatter / weight)
@@ -149,13 +148,7 @@ def fit(
 
 @partial(jax.jit, static_argnames="n_classes")
 def _fit(
-    X: Rows,
-    y: Labels,
-    s: Column,
-    smoothing: Scalar,
-    given: Float[Array, " k"] | None,
-    *,
-    n_classes: int,
+    X: Rows, y: Labels, s: Column, smoothing: Scalar, given: Given, *, n_classes: int
 ) -> Fit[Params]:
     sums = _moments.by_class(X, y, s, n_classes)
     return _moments.certified(sums, smoothing, given, _classes.flags(X, y, s, sums.second))

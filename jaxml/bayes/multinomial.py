@@ -19,21 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check, _groups
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, matmul
-from jaxml._typing import (
-    Array,
-    ArrayLike,
-    Bool,
-    Column,
-    Float,
-    Int,
-    Labels,
-    Real,
-    Rows,
-    Scalar,
-)
-from jaxml.bayes import _classes
+from jaxml._loop import Code, Fit
+from jaxml._typing import Array, ArrayLike, Bool, Column, Float, Int, Labels, Real, Rows, Scalar
+from jaxml.bayes import _classes, _counts
+from jaxml.bayes._classes import Flags, Given
 
 __all__ = [
     "Params", "Statistics", "fit", "from_statistics", "log_joint", "merge", "predict",
@@ -92,7 +81,7 @@ def statistics(
     X, y, s, k = _classes.inputs(X, y, sample_weight, n_classes)
     found = _statistics(X, y, s, n_classes=k)
     if _check.is_concrete(found) and np.isnan(np.asarray(found.mass)).any():
-        _classes.not_negative(X, s)
+        _counts.not_negative(X, s)
     return _classes.sound(found, X, found.total)
 
 
@@ -128,7 +117,7 @@ def from_statistics(
 
 @partial(jax.jit, static_argnames="fit_prior")
 def _from_statistics(
-    statistics: Statistics, alpha: Scalar, given: Float[Array, " k"] | None, *, fit_prior: bool
+    statistics: Statistics, alpha: Scalar, given: Given, *, fit_prior: bool
 ) -> Fit[Params]:
     broken = ~jnp.isfinite(jnp.sum(statistics.mass) + jnp.max(jnp.abs(statistics.total)))
     return _finish(statistics, alpha, given, ((Code.NONFINITE_INPUT, broken),), fit_prior)
@@ -179,19 +168,12 @@ def fit(
     alpha = _check.at_least("alpha", alpha, 0, dtype=X.dtype)
     pi = _classes.given_prior("class_prior", class_prior, k, X.dtype)
     found = _fit(X, y, s, alpha, pi, n_classes=k, fit_prior=bool(fit_prior))
-    return _classes.refuse(found, X, y, s)
+    return _counts.refuse(found, X, y, s)
 
 
 @partial(jax.jit, static_argnames=("n_classes", "fit_prior"))
 def _fit(
-    X: Rows,
-    y: Labels,
-    s: Column,
-    alpha: Scalar,
-    given: Float[Array, " k"] | None,
-    *,
-    n_classes: int,
-    fit_prior: bool,
+    X: Rows, y: Labels, s: Column, alpha: Scalar, given: Given, *, n_classes: int, fit_prior: bool
 ) -> Fit[Params]:
     sums, negative = _sums(X, y, s, n_classes)
     flags = (*_classes.flags(X, y, s, sums.total), (Code.DEGENERATE, negative))
@@ -199,35 +181,18 @@ def _fit(
 
 
 def _finish(
-    sums: Statistics,
-    alpha: Scalar,
-    given: Float[Array, " k"] | None,
-    flags: tuple[tuple[Code, Array], ...],
-    fit_prior: bool,
+    sums: Statistics, alpha: Scalar, given: Given, flags: Flags, fit_prior: bool
 ) -> Fit[Params]:
     count, total = sums
     pi, impossible = _classes.prior(count, given, uniform=not fit_prior)
-    present = count > 0
-    smooth = total + alpha
-    multiplier = jnp.sum(smooth, axis=1)  # lambda_c
-    empty = ~(multiplier > 0)
-    theta = smooth / jnp.where(empty, 1.0, multiplier)[:, None]
-    theta = jnp.where(empty[:, None], 1 / total.shape[1], theta)
-    ratio = _classes.ratio(smooth, theta * multiplier[:, None])
-    off = jnp.maximum(jnp.max(jnp.abs(ratio), axis=1), jnp.abs(jnp.sum(theta, axis=1) - 1))
-    if given is None and fit_prior:
-        off = jnp.maximum(off, jnp.abs(_classes.ratio(count, jnp.sum(count) * pi)))
-    N = jnp.where(impossible, 1.0, jnp.sum(count))
-    inner = jnp.sum(jnp.where(total > 0, total * _classes.log(theta), 0.0))
-    return certify(
-        Params(pi, theta),
-        objective=-_classes.mean_log(pi, count) - inner / N,
-        residual=jnp.max(jnp.where(present, off, 0.0)),
-        tol=default_tol(total.dtype),
-        n_iter=1,
-        flags=(*flags, (Code.DEGENERATE, impossible | (empty & present).any())),
-        unmet=Code.ILL_CONDITIONED,
-    )
+    multiplier = jnp.sum(total + alpha, axis=1, keepdims=True)  # lambda_c
+    theta = _counts.mode(total, alpha, multiplier, 1 / total.shape[1])
+    silent = ~(multiplier[:, 0] > 0) & (count > 0)
+    return _counts.certified(
+        Params(pi, theta), count, ((total, theta),), alpha, multiplier,
+        sums=jnp.sum(theta, axis=1, keepdims=True), estimated=given is None and fit_prior,
+        impossible=impossible, flags=(*flags, (Code.DEGENERATE, impossible | silent.any())),
+    )  # fmt: skip
 
 
 def log_joint(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
@@ -242,9 +207,7 @@ def log_joint(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
 @jax.jit
 def _log_joint(params: Params, X: Rows) -> Float[Array, "n k"]:
     pi, theta = params
-    impossible = matmul(jnp.abs(X), (theta == 0).astype(X.dtype).T) > 0
-    z = matmul(X, _classes.finite_log(theta).T)
-    return _classes.log(pi)[None, :] + jnp.where(impossible, -jnp.inf, z)
+    return _classes.log(pi)[None, :] + _counts.log_likelihood((X, theta))
 
 
 def predict_proba(params: Params, X: ArrayLike) -> Float[Array, "n k"]:
