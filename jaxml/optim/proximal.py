@@ -6,8 +6,8 @@
     y <- z + (k - 1)/k' (z - x),     k' = (1 + sqrt(1 + 4 k^2))/2,     x <- z
     restart, k = 1 and y = z,        when (y - z)'(z - x) > 0
 
-w is optimal iff w = prox(w - grad f(w), 1): the distance of the two sides is the certificate, and
-the derivative of that equation is the derivative of the solution.
+w is optimal iff w = prox(w - grad f(w), 1): see _fixed_point for what follows of that equation, the
+certificate and the derivative of the solution.
 
 Reference: Beck, Teboulle (2009), A fast iterative shrinkage-thresholding algorithm, eqs. (4.1) to
 (4.3); O'Donoghue, Candes (2015), Adaptive restart for accelerated gradient schemes, eq. (13).
@@ -19,27 +19,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 
-from jaxml import _implicit, _lapack
+from jaxml import _implicit
 from jaxml._loop import Code, Fit, all_finite, certify, iterate
-from jaxml._numerics import matmul
 from jaxml._typing import Array, Bool, Int, PyTree, Real, Scalar
 from jaxml.optim import _problem
+from jaxml.optim._fixed_point import Problem, certificate, dot, inverse, optimality, sub, total
 from jaxml.optim._problem import max_norm
 
 __all__ = ["proximal_gradient"]
 
 HALVINGS = 60
 PATIENCE = 20  # steps in a row that move w by rounding errors only
-
-
-class Problem(NamedTuple):
-    """f, prox and g as functions of the parameters and of the arrays that each depends on."""
-
-    f: Callable
-    prox: Callable
-    g: Callable
 
 
 class State(NamedTuple):
@@ -59,32 +50,6 @@ def _add(x: PyTree, a: Scalar, y: PyTree) -> PyTree:
     return jax.tree.map(lambda x, y: x + a.astype(x.dtype) * y, x, y)
 
 
-def _sub(x: PyTree, y: PyTree) -> PyTree:
-    return jax.tree.map(jnp.subtract, x, y)
-
-
-def _dot(x: PyTree, y: PyTree) -> Scalar:
-    products = jax.tree.map(lambda x, y: jnp.sum(x * y), x, y)
-    return jax.tree.reduce(jnp.add, products)
-
-
-def _fixed_point(problem: Problem, params: PyTree, theta: tuple) -> PyTree:
-    """Return w - prox(w - grad f(w), 1), zero at the solution."""
-    gradient = jax.grad(problem.f)(params, *theta[0])
-    return _sub(params, problem.prox(_sub(params, gradient), jnp.ones_like(_dot(params, params)),
-                                     *theta[1]))  # fmt: skip
-
-
-def _total(problem: Problem, params: PyTree, theta: tuple) -> Scalar:
-    J = problem.f(params, *theta[0])
-    return J + problem.g(params, *theta[2]).astype(J.dtype)
-
-
-def _certificate(problem: Problem, params: PyTree, theta: tuple) -> tuple[Scalar, Scalar]:
-    J = _total(problem, params, theta)
-    return J, _problem.relative(_fixed_point(problem, params, theta), J)
-
-
 def _step(problem: Problem, theta: tuple, tol: Scalar, state: State) -> State:
     x, y = state.x, state.y
     f_y, g_y = jax.value_and_grad(problem.f)(y, *theta[0])
@@ -94,27 +59,27 @@ def _step(problem: Problem, theta: tuple, tol: Scalar, state: State) -> State:
 
     def short_enough(carry: tuple[Scalar, PyTree]) -> Bool[Array, ""]:  # False for NaN
         s, z = carry
-        d = _sub(z, y)
+        d = sub(z, y)
         # The model's rounding error is part of the comparison: without it s would fall to 0.
         slack = 8 * jnp.finfo(f_y.dtype).eps * jnp.abs(f_y)
-        return problem.f(z, *theta[0]) <= f_y + _dot(g_y, d) + _dot(d, d) / (2 * s) + slack
+        return problem.f(z, *theta[0]) <= f_y + dot(g_y, d) + dot(d, d) / (2 * s) + slack
 
     (s, z), _ = iterate(lambda carry: trial(carry[0] / 2), trial(state.s), stop=short_enough,
                         max_iter=HALVINGS)  # fmt: skip
-    against = _dot(_sub(y, z), _sub(z, x)) > 0
+    against = dot(sub(y, z), sub(z, x)) > 0
     k = (1 + jnp.sqrt(1 + 4 * state.k**2)) / 2
     shift = jnp.where(against, 0, (state.k - 1) / k)
-    length = _problem.relative(_sub(z, y), f_y) / s
+    length = _problem.relative(sub(z, y), f_y) / s
     residual = jax.lax.cond(
         length <= 10 * tol,
-        lambda: _certificate(problem, z, theta)[1],
+        lambda: certificate(problem, z, theta)[1],
         lambda: jnp.full_like(length, jnp.inf),
     )
     shorter = length < state.shortest
-    moved = max_norm(_sub(z, x)) > 4 * jnp.finfo(f_y.dtype).eps * max_norm(x)
+    moved = max_norm(sub(z, x)) > 4 * jnp.finfo(f_y.dtype).eps * max_norm(x)
     return State(
         x=z,
-        y=_add(z, shift, _sub(z, x)),
+        y=_add(z, shift, sub(z, x)),
         k=jnp.where(against, 1, k),
         s=s,
         residual=residual,
@@ -128,17 +93,17 @@ def _first_step(problem: Problem, params: PyTree, theta: tuple) -> Scalar:
     # 1/s = g'Hg / g'g is at most L: from here s only has to shrink.
     gradient = jax.grad(lambda w: problem.f(w, *theta[0]))
     g, Hg = jax.jvp(gradient, (params,), (gradient(params),))
-    curvature, size = _dot(g, Hg), _dot(g, g)
+    curvature, size = dot(g, Hg), dot(g, g)
     known = (curvature > 0) & jnp.isfinite(curvature) & (size > 0)
     return jnp.where(known, size / jnp.where(known, curvature, 1), jnp.ones_like(size))
 
 
 def _solve(problem: Problem, theta: tuple, how: tuple) -> Fit[PyTree]:
     params, tol, steps = how
-    zero = jnp.zeros_like(_dot(params, params))
+    zero = jnp.zeros_like(dot(params, params))
     # The start need not lie in the domain of g: the first point that counts is its projection.
     start = problem.prox(params, zero, *theta[1])
-    J_start, residual = _certificate(problem, start, theta)
+    J_start, residual = certificate(problem, start, theta)
     s = _first_step(problem, start, theta)
     first = State(start, start, zero + 1, s, residual, start, zero + jnp.inf, jnp.int32(0))
 
@@ -149,7 +114,7 @@ def _solve(problem: Problem, theta: tuple, how: tuple) -> Fit[PyTree]:
     end, count = iterate(step, first, stop=stop, max_iter=steps)
     passed = end.residual <= tol
     w = jax.tree.map(lambda x, best: jnp.where(passed, x, best), end.x, end.best)
-    J, at_end = _certificate(problem, w, theta)
+    J, at_end = certificate(problem, w, theta)
     # Small only because |J| has grown, while the distance itself grew too: no minimum.
     size_start, size_end = jnp.maximum(1, jnp.abs(J_start)), jnp.maximum(1, jnp.abs(J))
     falling = passed & (at_end * size_end > residual * size_start)
@@ -164,29 +129,6 @@ def _solve(problem: Problem, theta: tuple, how: tuple) -> Fit[PyTree]:
     )
 
 
-def _inverse(problem: Problem, params: PyTree, theta: tuple) -> Callable[[PyTree], PyTree]:
-    """Return b -> A^-1 b, A the derivative of w - prox(w - grad f(w), 1); A is not symmetric."""
-    w, unravel = ravel_pytree(params)
-
-    def condition(w: Array) -> Array:
-        return ravel_pytree(_fixed_point(problem, unravel(w), theta))[0]
-
-    if w.size <= _problem.DENSE:
-        A_inv = _lapack.inverse(jax.jacfwd(condition)(w))
-        return lambda b: unravel(matmul(A_inv, ravel_pytree(b)[0]))
-    tol = float(jnp.finfo(w.dtype).eps) ** 0.75
-
-    def iterative(apply: Callable, b: Array) -> Array:
-        return jax.scipy.sparse.linalg.bicgstab(apply, b, tol=tol)[0]
-
-    def solve(b: Array) -> Array:
-        return jax.lax.custom_linear_solve(
-            lambda v: jax.jvp(condition, (w,), (v,))[1], b, iterative, transpose_solve=iterative
-        )
-
-    return lambda b: unravel(solve(ravel_pytree(b)[0]))
-
-
 @partial(jax.jit, static_argnames="problem")
 def _proximal_gradient(problem: Problem, theta: tuple, how: tuple) -> Fit[PyTree]:
     def solve(theta: tuple, how: tuple) -> Fit[PyTree]:
@@ -194,9 +136,9 @@ def _proximal_gradient(problem: Problem, theta: tuple, how: tuple) -> Fit[PyTree
 
     return _implicit.differentiable(
         solve,
-        objective=partial(_total, problem),
-        optimality=partial(_fixed_point, problem),
-        inverse=partial(_inverse, problem),
+        objective=partial(total, problem),
+        optimality=partial(optimality, problem),
+        inverse=partial(inverse, problem),
     )(theta, how)
 
 
