@@ -15,7 +15,7 @@ Multinomial logistic regression algorithm, for softmax.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ import numpy as np
 
 from jaxml import losses, penalties
 from jaxml._typing import Array, ArrayLike, Scalar, Weights
+from jaxml.analysis import _program
 
 __all__ = [
     "Curvature", "Expression", "add", "affine", "compose", "maximum", "penalty", "quadratic",
@@ -194,52 +195,14 @@ def maximum(*terms: Expression) -> Expression:
     return Expression(lambda x: jnp.stack([f(x) for f in terms]).max(), proved, basis)
 
 
-# Smooth everywhere and, without division by x, polynomial: no kink can hide between their values.
-_POLYNOMIAL = {
-    "add", "add_any", "broadcast_in_dim", "concatenate", "copy", "div", "dot_general",
-    "expand_dims", "integer_pow", "mul", "neg", "pad", "reduce_sum", "reshape", "rev", "slice",
-    "split", "square", "squeeze", "sub", "transpose",
-}  # fmt: skip
-
-
-def _polynomial(jaxpr: Any, depends: set[int]) -> bool:
-    """Whether what depends on x, marked by id, goes through smooth arithmetic alone."""
-    for eqn in jaxpr.eqns:
-        marked = [id(v) in depends for v in eqn.invars]
-        if not any(marked):
-            continue  # constants may be made in any way
-        depends.update(map(id, eqn.outvars))
-        name = eqn.primitive.name
-        if name in ("jit", "pjit"):
-            inner = eqn.params["jaxpr"].jaxpr
-            within = {id(v) for v, m in zip(inner.invars, marked, strict=True) if m}
-            smooth = _polynomial(inner, within)
-        elif name == "select_n":
-            smooth = not marked[0]  # a choice made by constants
-        elif name == "convert_element_type":
-            smooth = jnp.issubdtype(eqn.params["new_dtype"], jnp.floating)
-        else:
-            smooth = name in _POLYNOMIAL
-        if not smooth:
-            return False
-    return True
-
-
 def quadratic(f: Callable[[Array], Scalar], x: Array) -> Curvature | None:
     """Return the curvature of f if its code shows that it is a convex quadratic, else None.
 
-    Two facts about the program, for any x: it holds only smooth arithmetic (no abs, max, where,
-    and no derivative rule of its own), and its Hessian depends on no entry of x. Then the Hessian
-    is one matrix. f is proved convex if that matrix, in the dtype of x, is 0 or has no eigenvalue
-    below 10 n eps ||H||; a semidefinite H is singular to rounding and stays unproved.
+    f is proved convex if its Hessian, one matrix for all x, is in the dtype of x 0 or has no
+    eigenvalue below 10 n eps ||H||; a semidefinite H is singular to rounding and stays unproved.
     """
-    jaxpr = jax.make_jaxpr(f)(x).jaxpr
-    if not _polynomial(jaxpr, set(map(id, jaxpr.invars))):
-        return None
-    try:
-        # vmap keeps account of what depends on x: out_axes=None refuses what does.
-        H = jax.vmap(jax.hessian(f), in_axes=0, out_axes=None)(x[None, :])
-    except ValueError:
+    H = _program.constant_hessian(f, x)
+    if H is None:
         return None
     values = np.linalg.eigvalsh(np.asarray(H))
     L = float(np.abs(values).max())
