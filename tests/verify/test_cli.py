@@ -10,7 +10,7 @@ import pytest
 
 import jaxml
 from jaxml import cli
-from jaxml.verify import TOPICS, all_cases, registry, select
+from jaxml.verify import TOPICS, all_cases, command, registry, select
 
 ONE = "losses.squared/gradient"
 
@@ -61,7 +61,7 @@ def test_failure_and_exception_give_exit_code_1(capsys, monkeypatch, tmp_path):
 
     wrong = good._replace(name="a/wrong", hand=lambda z, y: 2 * (z - y))
     raising = good._replace(name="b/raising", hand=broken)
-    monkeypatch.setattr(cli, "select", lambda pattern: (wrong, raising, good))
+    monkeypatch.setattr(command, "select", lambda pattern: (wrong, raising, good))
     path = tmp_path / "out.json"
     assert cli.main(["verify", "x", "--mutate", "--json", str(path)]) == 1
     out = capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_failure_and_exception_give_exit_code_1(capsys, monkeypatch, tmp_path):
 
 
 def test_a_topic_without_a_case_fails(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "select", lambda pattern: registry.select(ONE))
+    monkeypatch.setattr(command, "select", lambda pattern: registry.select(ONE))
     assert cli.main(["verify"]) == 1
     assert "topic without a case: adam" in capsys.readouterr().out
 
@@ -91,7 +91,7 @@ def test_shipped_config_spells_out_the_defaults():
     import tomllib
 
     path = Path(__file__).parents[2] / "configs" / "verify.toml"
-    assert tomllib.loads(path.read_text())["verify"] == cli.DEFAULTS
+    assert tomllib.loads(path.read_text())["verify"] == command.DEFAULTS
 
 
 @pytest.mark.parametrize(("arguments", "config", "match"), [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxml import cli
-from jaxml.verify import TOPICS, page, report, select
+from jaxml.verify import TOPICS, command, page, report, select
 from jaxml.verify.case import Reading, Verdict
 from jaxml.verify.page import canvas, section, sources
 from jaxml.verify.page.figures import FIGURES, Figure
@@ -105,7 +105,7 @@ def test_the_command_writes_one_page(made):
 def test_a_topic_as_pattern_is_reported_alone(tmp_path, monkeypatch):
     cases = [case for case in select("l1-l2") if len(case.topics) > 1]
     assert cases
-    monkeypatch.setattr(cli, "select", lambda pattern: cases[:2])
+    monkeypatch.setattr(command, "select", lambda pattern: cases[:2])
     monkeypatch.setattr(report, "examine", lambda case, **options: result(case))
     monkeypatch.setattr(page, "draw", lambda topic: DRAWN)
     assert cli.main(["verify", "l1-l2", "--report", str(tmp_path)]) == 0
