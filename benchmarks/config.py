@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import (
     bayes,
+    kmeans,
     linear,
     metrics,
     mixtures,
@@ -32,8 +33,8 @@ from benchmarks import (
 )
 
 FAMILIES = (
-    linear, svm, bayes, pca, mixtures, tsne, neighbors, trees, nn_conv, nn_norm, nn_recurrent,
-    nn_attention, trees_ensembles, metrics,
+    linear, svm, bayes, pca, kmeans, mixtures, tsne, neighbors, trees, nn_conv, nn_norm,
+    nn_recurrent, nn_attention, trees_ensembles, metrics,
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")

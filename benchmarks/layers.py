@@ -22,18 +22,9 @@ from benchmarks.peers import Given, PeerMissingError
 from benchmarks.problem import Contestant, Problem
 
 __all__ = [
-    "back",
-    "by_autodiff",
-    "error",
-    "flax",
-    "flax_call",
-    "jax_call",
-    "normal",
-    "problem",
-    "tensor",
-    "torch",
-    "torch_call",
-]
+    "back", "by_autodiff", "error", "flax", "flax_call", "jax_call", "normal", "problem", "tensor",
+    "torch", "torch_call",
+]  # fmt: skip
 
 SMALL = 1e-3  # of the largest leaf: entries below this share of its size count as this large
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import mixtures
+from benchmarks import kmeans, mixtures
 from benchmarks.config import JOBS
 from benchmarks.peers import PeerMissingError
 
@@ -18,7 +18,7 @@ PEERS = {job: [{"algorithm": a} for a in ("lloyd", "elkan")] if "kmeans" in job 
          for job in SIZES}  # fmt: skip
 
 
-@pytest.mark.parametrize("job", mixtures.JOBS)
+@pytest.mark.parametrize("job", [*kmeans.JOBS, *mixtures.JOBS])
 def test_both_sides_solve_the_same_problem(job):
     pytest.importorskip("sklearn", reason="the peer is an extra")
     dtype = "float64" if jax.config.jax_enable_x64 else "float32"
@@ -50,9 +50,9 @@ def test_judges_against_scikit_learn():
     cluster = pytest.importorskip("sklearn.cluster", reason="the peer is an extra")
     X = np.random.default_rng(0).normal(size=(200, 2))
     model = cluster.KMeans(3, init=X[:3], n_init=1, tol=0).fit(X)
-    C = mixtures.lloyd(X, X[:3])
+    C = kmeans.lloyd(X, X[:3])
     np.testing.assert_allclose(C, model.cluster_centers_, rtol=1e-10)
-    np.testing.assert_allclose(mixtures.distortion(X, C), model.inertia_, rtol=1e-12)
+    np.testing.assert_allclose(kmeans.distortion(X, C), model.inertia_, rtol=1e-12)
     mixture = pytest.importorskip("sklearn.mixture")
     model = mixture.GaussianMixture(2, random_state=0, reg_covar=0.0, tol=1e-9, max_iter=999).fit(X)
     params = model.weights_, model.means_, model.covariances_
