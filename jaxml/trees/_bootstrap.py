@@ -7,25 +7,12 @@ on how many there are, and rows are numbered without those of weight 0, so that 
 removed row bit by bit.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from jaxml import _check
 from jaxml._typing import Array, Column, Int, Key
 
-__all__ = ["checked", "counts"]
-
-
-def checked(key: Any) -> Key:
-    """Return a typed random key.
-
-    Raises:
-      TypeError: Not a key.
-      ValueError: A batch of keys.
-    """
-    return _check.key("key", key)
+__all__ = ["counts"]
 
 
 def counts(key: Key, s: Column) -> Int[Array, " n"]:

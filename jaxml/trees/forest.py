@@ -23,17 +23,7 @@ from jaxml import _check
 from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
-from jaxml.trees import (
-    _bagging,
-    _bins,
-    _bootstrap,
-    _criteria,
-    _ensemble,
-    _grow,
-    _inputs,
-    _leaves,
-    tree,
-)
+from jaxml.trees import _bagging, _bins, _criteria, _ensemble, _grow, _inputs, _leaves, tree
 
 __all__ = ["Params", "feature_importances", "fit", "predict", "predict_proba"]
 
@@ -113,7 +103,7 @@ def fit(
         y = _check.labels(y, X.shape[0], n_classes=n_classes)
         s = _check.weights(sample_weight, X)
     found = _fit(
-        X, y, s, _bootstrap.checked(key),
+        X, y, s, _check.key("key", key),
         _check.at_least("min_samples_leaf", min_samples_leaf, 0, dtype=X.dtype),
         _check.at_least("min_impurity_decrease", min_impurity_decrease, 0, dtype=X.dtype),
         B=_check.integer("n_estimators", n_estimators, 1),

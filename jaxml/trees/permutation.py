@@ -16,7 +16,6 @@ import jax.numpy as jnp
 
 from jaxml import _check
 from jaxml._typing import Array, ArrayLike, Float, Key, Rows, Scalar
-from jaxml.trees import _bootstrap
 
 __all__ = ["importances"]
 
@@ -50,7 +49,7 @@ def importances(
       ((2, 3), True, [0.0, 0.0, 0.0])
     """
     X = _check.finite("X", _check.array("X", X, ndim=2))
-    y, key = jnp.asarray(y), _bootstrap.checked(key)
+    y, key = jnp.asarray(y), _check.key("key", key)
     r = _check.integer("n_repeats", n_repeats, 1)
     best, d = score(X, y), X.shape[1]
 
