@@ -23,6 +23,7 @@ __all__ = ["State", "feasible", "gradient", "minimize", "violation"]
 
 FLOOR = 1e-12  # of a curvature, relative to the largest k(x, x)
 ROUND = 10_000  # least pairs between two fresh gradients
+HALVED = 64  # numbers of which a maximum is not taken by halves
 
 
 class State(NamedTuple):
@@ -102,6 +103,14 @@ def minimize(
     return end.state, end.pairs
 
 
+def _largest(values: Column) -> Scalar:
+    """max_i values_i, half against half: a loop compiled to one kernel takes jnp.max in turn."""
+    while (n := values.shape[0]) > HALVED:
+        half = (n + 1) // 2
+        values = jnp.maximum(values[:half], values[n - half :])
+    return jnp.max(values)
+
+
 def _first(values: Column, at: Scalar) -> Int[Array, ""]:
     """The first index at which values == at: on a CPU cheaper than argmax; n if there is none."""
     n = values.shape[0]
@@ -122,14 +131,14 @@ def _pairs(
         b, g, *_ = state
         v = -g
         up = jnp.where(b < hi, v, -jnp.inf)
-        m = jnp.max(up)
+        m = _largest(up)
         i = _first(up, m)
         K_i, d_i = jax.lax.dynamic_index_in_dim(K, i, 0, keepdims=False), d[i]
         low, r = b > lo, m - v
         a = d_i + d - 2 * K_i
         gain = jnp.where(low & (r > 0), r * r / jnp.maximum(a, floor), -1.0)
-        gap = jnp.max(jnp.where(low, r, -jnp.inf))
-        j = _first(gain, jnp.max(gain))
+        gap = _largest(jnp.where(low, r, -jnp.inf))
+        j = _first(gain, _largest(gain))
         K_j, a_j = jax.lax.dynamic_index_in_dim(K, j, 0, keepdims=False), a[j]
         room_i, room_j = hi[i] - b[i], b[j] - lo[j]
         t = jnp.minimum(jnp.minimum(r[j] / jnp.maximum(a_j, floor), room_i), room_j)
