@@ -46,9 +46,10 @@ def _draw(p: Column, u: Float[Array, " l"]) -> Int[Array, " l"]:
     inside = jnp.cumsum(P[row], axis=1)
     rest = level - (upto[row] - sums[row])
     at = row * w + jnp.minimum(jnp.sum(inside <= rest[:, None], axis=1), w - 1)
-    # Rounding at the end of a level may point at a row without weight.
+    # Rounding at the end of a level may point at a row without weight: then the first that has one.
     valid = (at < n) & (p[jnp.minimum(at, n - 1)] > 0)
-    return jnp.where(valid, at, jnp.argmax(p)).astype(jnp.int32)
+    first = jnp.min(jnp.where(p > 0, jnp.arange(n), n - 1))
+    return jnp.where(valid, at, first).astype(jnp.int32)
 
 
 def plus_plus(A: Rows, s: Column, key: Key, *, k: int) -> Float[Array, "k d"]:
