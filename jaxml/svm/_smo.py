@@ -23,7 +23,7 @@ __all__ = ["State", "feasible", "gradient", "minimize", "violation"]
 
 FLOOR = 1e-12  # of a curvature, relative to the largest k(x, x)
 ROUND = 10_000  # least pairs between two fresh gradients
-HALVED = 64  # numbers of which a maximum is not taken by halves
+HALVED = 8  # numbers of which a maximum is not taken by halves
 
 
 class State(NamedTuple):
@@ -104,17 +104,22 @@ def minimize(
 
 
 def _largest(values: Column) -> Scalar:
-    """max_i values_i, half against half: a loop compiled to one kernel takes jnp.max in turn."""
-    while (n := values.shape[0]) > HALVED:
-        half = (n + 1) // 2
-        values = jnp.maximum(values[:half], values[n - half :])
-    return jnp.max(values)
+    """max_i values_i; half against half where a loop is one kernel, which takes jnp.max in turn."""
+
+    def halved(values: Column) -> Scalar:
+        while (n := values.shape[0]) > HALVED:
+            half = (n + 1) // 2
+            values = jnp.maximum(values[:half], values[n - half :])
+        return jnp.max(values)
+
+    return jax.lax.platform_dependent(values, cpu=halved, default=jnp.max)
 
 
 def _first(values: Column, at: Scalar) -> Int[Array, ""]:
-    """The first index at which values == at: on a CPU cheaper than argmax; n if there is none."""
+    """The first index at which values == at, n if there is none; counted in the same dtype."""
     n = values.shape[0]
-    return jnp.min(jnp.where(values == at, jnp.arange(n, dtype=jnp.int32), n))
+    before = -jnp.arange(n, dtype=values.dtype)  # exact to 2^24 rows, of which K has 2^48 numbers
+    return -_largest(jnp.where(values == at, before, -n)).astype(jnp.int32)
 
 
 def _pairs(
