@@ -7,13 +7,9 @@ import pytest
 
 from jaxml import Code
 from jaxml.linear import logistic, softmax
+from tests.linear.family import code
 
 LINE = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 def _overlapping(rng, n=60, d=3, k=3):
@@ -23,10 +19,11 @@ def _overlapping(rng, n=60, d=3, k=3):
     return X, y
 
 
-SEPARABLE = {
-    "line": (LINE, [0, 0, 1, 1]),
+LONG_LINE = np.array([[-3.0], [-2.0], [-1.0], [1.0], [2.0], [3.0]])
+SEPARABLE = {  # of few shapes: each is compiled
+    "line": (LONG_LINE, [0, 0, 0, 1, 1, 1]),
     "plane": (np.array([[0.0, 0], [1, 0], [0, 1], [3, 3], [4, 3], [3, 4]]), [0, 0, 0, 1, 1, 1]),
-    "far": (1e6 + 1e3 * LINE, [0, 0, 1, 1]),
+    "far": (1e6 + 1e3 * LONG_LINE, [0, 0, 0, 1, 1, 1]),
     # Only in the limit: the two points at 0 keep different labels.
     "quasi": (np.array([[-2.0], [-1.0], [0.0], [0.0], [1.0], [2.0]]), [0, 0, 0, 1, 1, 1]),
     "wide": (np.eye(5), [0, 1, 0, 1, 0]),

@@ -7,12 +7,7 @@ import pytest
 import jaxml
 from jaxml import Code
 from jaxml.linear import least_squares, logistic, softmax
-from tests.linear.family import CLASSIFIERS, ITERATIVE, problem
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
+from tests.linear.family import CLASSIFIERS, ITERATIVE, code, problem
 
 
 @pytest.mark.parametrize("member", ITERATIVE, ids=lambda m: m.label)

@@ -44,6 +44,9 @@ def test_logistic_l1_over_several_blocks():
     np.testing.assert_allclose(g[w != 0], -0.02 * np.sign(w[w != 0]), rtol=1e-7)
 
 
+JITTED = jax.jit(lambda X, y, s: logistic.fit(X, y, l2=1e-3, sample_weight=s))
+
+
 @pytest.mark.parametrize("case", ["mixed", "sorted", "part without weight"])
 def test_a_first_fit_to_part_of_the_rows(case):
     """Whatever that part is like, the answer is that of a start at zero."""
@@ -58,7 +61,7 @@ def test_a_first_fit_to_part_of_the_rows(case):
     if case == "part without weight":
         s[: n // 2] = 0.0
     zero = logistic.Params(jnp.zeros(3), jnp.zeros(()))
-    fit = jax.jit(lambda X, y, s: logistic.fit(X, y, l2=1e-3, sample_weight=s))(X, y, s)
+    fit = JITTED(X, y, s)
     plain = logistic.fit(X, y, l2=1e-3, sample_weight=s, init=zero)
     assert fit.info.converged
     assert plain.info.converged

@@ -9,13 +9,9 @@ from sklearn import linear_model
 
 from jaxml import Code
 from jaxml.linear import elastic_net, lasso, least_squares, ridge
+from tests.linear.family import code
 
 TIGHT = {"tol": 1e-12}
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 def _data(rng, n, d):

@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from jaxml import Code
 from jaxml._numerics import default_tol
 from tests import tolerances
-from tests.linear.family import FAMILY, problem
+from tests.linear.family import FAMILY, code, problem
 
 SHAPES = ((12, 2), (30, 4), (9, 12))  # few, so that examples share compilations
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 @st.composite
