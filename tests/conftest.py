@@ -1,6 +1,7 @@
 """Settings shared by all tests: float64 available, no silent broadcasting, examples repeatable."""
 
 import atexit
+import gc
 import os
 import pathlib
 import shutil
@@ -19,11 +20,13 @@ import jaxlib
 import numpy as np
 import pytest
 
-# Most of the time of this suite is compilation, of which jaxlib 0.10's fusion emitters take half;
-# the older ones are as exact. Later versions, and the fits of `jaxml verify`, have the default.
+# Most of the time of this suite is compilation. Of it jaxlib 0.10's fusion emitters take half, and
+# the older ones are as exact; the cutting of programs into parts takes a fifth of what remains.
+# Later versions, the tests on two devices, the canaries and the fits of `jaxml verify` have the
+# default.
 if jaxlib.__version__.startswith("0.10."):
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {flags}".strip()
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
 
@@ -35,6 +38,12 @@ hypothesis.settings.register_profile(
     "jaxml", derandomize=True, deadline=None, max_examples=15, database=None, print_blob=False
 )
 hypothesis.settings.load_profile("jaxml")
+
+
+def pytest_collection_finish():
+    """Leave what is imported by now out of every garbage collection: tracing causes many."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="module")
