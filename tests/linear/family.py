@@ -13,7 +13,7 @@ from jaxml import Code
 
 __all__ = [
     "CLASSIFIERS", "FAMILY", "ITERATIVE", "REGRESSORS", "Member", "agree", "code", "each", "host",
-    "problem",
+    "overlapping", "problem", "wide",
 ]  # fmt: skip
 
 
@@ -95,6 +95,23 @@ def problem(
         y = noisy.argmax(axis=1)
         y[: 2 * (k + 1)] = np.tile(np.arange(k + 1), 2)  # no class is missing
     return X.astype(dtype), y, s.astype(dtype)
+
+
+def overlapping(
+    rng: np.random.Generator, n: int = 60, d: int = 3, k: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (X, y): labels that no plane parts, none of them missing."""
+    X = rng.normal(size=(n, d))
+    y = np.argmax(X @ rng.normal(size=(d, k)) + rng.gumbel(size=(n, k)), axis=1)
+    y[:k] = np.arange(k)
+    return X, y
+
+
+def wide(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return (X, y): many columns, of which five count."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) + 3.0
+    return X, X[:, :5].sum(1) + rng.normal(size=n)
 
 
 def host(tree: Any) -> list[np.ndarray]:

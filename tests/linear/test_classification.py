@@ -1,121 +1,16 @@
-"""Logistic and softmax regression: separation, missing classes, extremes and identities."""
+"""Logistic and softmax regression: identities, extremes, penalties, and others' answers."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxml import Code
 from jaxml.linear import logistic, softmax
-from tests.linear.family import code
-
-LINE = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-
-
-def _overlapping(rng, n=60, d=3, k=3):
-    X = rng.normal(size=(n, d))
-    y = np.argmax(X @ rng.normal(size=(d, k)) + rng.gumbel(size=(n, k)), axis=1)
-    y[:k] = np.arange(k)
-    return X, y
-
-
-LONG_LINE = np.array([[-3.0], [-2.0], [-1.0], [1.0], [2.0], [3.0]])
-SEPARABLE = {  # of few shapes: each is compiled
-    "line": (LONG_LINE, [0, 0, 0, 1, 1, 1]),
-    "plane": (np.array([[0.0, 0], [1, 0], [0, 1], [3, 3], [4, 3], [3, 4]]), [0, 0, 0, 1, 1, 1]),
-    "far": (1e6 + 1e3 * LONG_LINE, [0, 0, 0, 1, 1, 1]),
-    # Only in the limit: the two points at 0 keep different labels.
-    "quasi": (np.array([[-2.0], [-1.0], [0.0], [0.0], [1.0], [2.0]]), [0, 0, 0, 1, 1, 1]),
-    "wide": (np.eye(5), [0, 1, 0, 1, 0]),
-}
-
-
-@pytest.mark.parametrize("case", SEPARABLE)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_separable_classes_have_no_minimizer(case, dtype):
-    X, y = SEPARABLE[case]
-    X, y = X.astype(dtype), np.array(y)
-    assert code(logistic.fit(X, y)) is Code.DEGENERATE
-    assert code(softmax.fit(X, y, n_classes=2)) is Code.DEGENERATE
-    # A little penalty gives the problem an answer again.
-    if case != "far":
-        assert code(logistic.fit(X, y, l2=0.1)) is Code.CONVERGED
-        assert code(softmax.fit(X, y, n_classes=2, l2=0.1)) is Code.CONVERGED
-
-
-def test_separation_is_judged_on_the_rows_that_weigh(rng):
-    X, y = np.vstack([LINE, [[0.5]]]), np.array([0, 0, 1, 1, 0])  # the last row overlaps
-    X = np.vstack([X, [[-1.5]]])
-    y = np.append(y, 1)
-    s = np.ones(6)
-    assert code(logistic.fit(X, y, sample_weight=s)) is Code.CONVERGED
-    s[4:] = 0.0
-    assert code(logistic.fit(X, y, sample_weight=s)) is Code.DEGENERATE
-
-
-@pytest.mark.parametrize("solver", ["newton", "lbfgs", "proximal"])
-def test_overlapping_classes_are_never_called_separable(solver):
-    for seed in range(5):
-        if solver != "proximal":
-            X, y = _overlapping(np.random.default_rng(seed), k=2)
-            assert code(logistic.fit(X, y, solver=solver, tol=1e-8)) is Code.CONVERGED
-        if solver != "newton":
-            X, y = _overlapping(np.random.default_rng(seed), k=3)
-            assert code(softmax.fit(X, y, n_classes=3, solver=solver, tol=1e-8)) is Code.CONVERGED
-
-
-def test_three_classes_of_which_one_is_separable(rng):
-    X, y = _overlapping(rng, k=2)
-    X = np.vstack([X, X[:5] + np.array([100.0, 0, 0])])
-    y = np.append(y, np.full(5, 2))
-    assert code(softmax.fit(X, y, n_classes=3)) is Code.DEGENERATE
-    assert code(softmax.fit(X, y, n_classes=3, l2=1e-2)) is Code.CONVERGED
-
-
-def test_one_class_only():
-    y = np.ones(4, int)
-    with pytest.raises(ValueError, match="1 class"):
-        logistic.fit(LINE, y, l2=0.1)
-    with pytest.raises(ValueError, match="1 class"):
-        softmax.fit(LINE, y, n_classes=3, l2=0.1)
-    assert code(jax.jit(lambda y: logistic.fit(LINE, y, l2=0.1))(y)) is Code.BAD_LABELS
-    assert code(jax.jit(lambda y: softmax.fit(LINE, y, n_classes=3, l2=0.1))(y)) is Code.BAD_LABELS
-    # The same if the weights remove the other class.
-    s = np.array([0.0, 0.0, 1.0, 1.0])
-    with pytest.raises(ValueError, match="1 class"):
-        logistic.fit(LINE, [0, 0, 1, 1], sample_weight=s, l2=0.1)
-    got = jax.jit(lambda s: logistic.fit(LINE, jnp.array([0, 0, 1, 1]), sample_weight=s, l2=0.1))(s)
-    assert code(got) is Code.BAD_LABELS
-
-
-@pytest.mark.parametrize("bad", [-1, 3])
-def test_labels_out_of_range(bad):
-    y = np.array([0, 1, 2, bad])
-    with pytest.raises(ValueError, match=r"class label outside 0..2"):
-        softmax.fit(LINE, y, n_classes=3, l2=0.1)
-    assert code(jax.jit(lambda y: softmax.fit(LINE, y, n_classes=3, l2=0.1))(y)) is Code.BAD_LABELS
-    y = np.array([0, 1, 0, bad])
-    with pytest.raises(ValueError, match=r"class label outside 0..1"):
-        logistic.fit(LINE, y, l2=0.1)
-    assert code(jax.jit(lambda y: logistic.fit(LINE, y, l2=0.1))(y)) is Code.BAD_LABELS
-
-
-def test_n_classes_is_static_and_at_least_two():
-    with pytest.raises(ValueError, match="n_classes must be >= 2: got 1"):
-        softmax.fit(LINE, [0, 0, 0, 0], n_classes=1, l2=0.1)
-    with pytest.raises(TypeError, match="n_classes is static and must be an integer"):
-        softmax.fit(LINE, [0, 1, 0, 1], n_classes=2.0, l2=0.1)
-
-
-def test_a_class_without_rows_is_handled(rng):
-    X, y = _overlapping(rng, k=2)
-    fit = softmax.fit(X, y, n_classes=4, l2=0.1)
-    # Its intercept has no minimum: the loss falls for ever as it sinks.
-    assert code(fit) in (Code.BAD_LABELS, Code.DEGENERATE)
+from tests.linear.family import code, overlapping
 
 
 def test_two_class_softmax_is_logistic(rng):
-    X, y = _overlapping(rng, k=2)
+    X, y = overlapping(rng, k=2)
     for l2 in (0.05, 1.0):
         two = softmax.fit(X, y, n_classes=2, l2=l2, tol=1e-13).params
         one = logistic.fit(X, y, l2=l2 / 2, tol=1e-13).params
@@ -126,7 +21,7 @@ def test_two_class_softmax_is_logistic(rng):
 
 
 def test_probabilities_labels_and_scores_agree(rng):
-    X, y = _overlapping(rng, k=2)
+    X, y = overlapping(rng, k=2)
     params = logistic.fit(X, y, l2=0.1).params
     z = np.asarray(logistic.decision_function(params, X))
     np.testing.assert_allclose(z, X @ params.coef + params.intercept, rtol=1e-13)
@@ -135,7 +30,7 @@ def test_probabilities_labels_and_scores_agree(rng):
     labels = np.asarray(logistic.predict(params, X))
     np.testing.assert_array_equal(labels, (p > 0.5).astype(int))
     assert labels.dtype == np.int32
-    X, y = _overlapping(rng, k=4)
+    X, y = overlapping(rng, k=4)
     params = softmax.fit(X, y, n_classes=4, l2=0.1).params
     z = np.asarray(softmax.decision_function(params, X))
     P = np.asarray(softmax.predict_proba(params, X))
@@ -158,7 +53,7 @@ def test_probabilities_of_huge_scores():
 
 
 def test_wide_data_with_a_vanishing_penalty(rng):
-    X, y = _overlapping(rng, n=15, d=30, k=2)
+    X, y = overlapping(rng, n=15, d=30, k=2)
     for l2 in (1e-2, 1e-6, 1e-10):
         fit = logistic.fit(X, y, l2=l2)
         assert code(fit) is Code.CONVERGED
@@ -170,7 +65,7 @@ def test_wide_data_with_a_vanishing_penalty(rng):
 
 @pytest.mark.parametrize("top", [1e100, 1e150, 1e300])
 def test_huge_features_end_within_max_iter_with_a_code(top, rng):
-    X, y = _overlapping(rng, k=2)
+    X, y = overlapping(rng, k=2)
     fit = logistic.fit(X * top, y, l2=1.0, max_iter=50)
     assert int(fit.info.n_iter) <= 50
     if code(fit) is Code.CONVERGED:
@@ -213,7 +108,7 @@ def test_unscaled_breast_cancer_reaches_the_optimum():
 def test_balanced_weights_are_class_weights(rng):
     from sklearn.linear_model import LogisticRegression
 
-    X, y = _overlapping(rng, n=90, k=3)
+    X, y = overlapping(rng, n=90, k=3)
     s = (len(y) / (3 * np.bincount(y)))[y]
     got = softmax.fit(X, y, n_classes=3, l2=0.05, sample_weight=s, tol=1e-12).params
     peer = LogisticRegression(
@@ -227,7 +122,7 @@ def test_balanced_weights_are_class_weights(rng):
 def test_l1_removes_coefficients_exactly_and_matches_scikit_learn(rng):
     from sklearn.linear_model import LogisticRegression
 
-    X, y = _overlapping(rng, n=80, d=8, k=2)
+    X, y = overlapping(rng, n=80, d=8, k=2)
     for l1 in (0.01, 0.08):
         fit = logistic.fit(X, y, l1=l1, tol=1e-11)
         assert code(fit) is Code.CONVERGED
@@ -251,7 +146,7 @@ def test_l1_removes_coefficients_exactly_and_matches_scikit_learn(rng):
 
 
 def test_softmax_with_l1_meets_its_conditions(rng):
-    X, y = _overlapping(rng, n=80, d=6, k=3)
+    X, y = overlapping(rng, n=80, d=6, k=3)
     l1, l2 = 0.04, 0.02
     fit = softmax.fit(X, y, n_classes=3, l1=l1, l2=l2, tol=1e-11)
     assert code(fit) is Code.CONVERGED
