@@ -14,7 +14,7 @@ from jaxml.nn.norm import layer_norm
 from jaxml.nn.positional import sinusoidal
 from jaxml.nn.transformer import block, decoder
 from tests import tolerances
-from tests.nn.test_attention import by_loops
+from tests.nn.attention_problems import by_loops
 
 M, H, HIDDEN, VOCABULARY = 6, 2, 5, 7
 
