@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pytest
 from sklearn import naive_bayes
 
+from jaxml import Code
 from jaxml.bayes import bernoulli, gaussian, multinomial
 
-__all__ = ["FAMILY", "K", "Member", "agree", "host", "problem"]
+__all__ = ["FAMILY", "K", "Member", "agree", "code", "each", "host", "problem"]
 
 K = 3
 
@@ -72,6 +74,16 @@ def problem(
     else:
         X = rng.poisson(rng.uniform(0.3, 3.0, size=(K, d))[y]).astype(float)
     return X.astype(dtype), y, rng.uniform(0.5, 2.0, n).astype(dtype)
+
+
+def each(test: Any) -> Any:
+    """Parametrize a test over the members."""
+    return pytest.mark.parametrize("member", FAMILY, ids=lambda m: m.label)(test)
+
+
+def code(fit: Any) -> Code:
+    """The code of a fit as a Code."""
+    return Code(int(fit.info.code))
 
 
 def host(tree: Any) -> list[np.ndarray]:
