@@ -5,11 +5,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import pytest
 
-from jaxml import kernels
+from jaxml import Code, kernels
 from jaxml.svm import dual, primal
 
-__all__ = ["DUALS", "FAMILY", "LINEAR", "Member", "gap", "host", "kernel_matrix", "problem"]
+__all__ = [
+    "DUALS", "FAMILY", "LINEAR", "Member", "code", "each", "gap", "host", "kernel_matrix",
+    "problem",
+]  # fmt: skip
 
 
 class Member(NamedTuple):
@@ -61,6 +65,8 @@ FAMILY = (
 DUALS = FAMILY[:2]
 LINEAR = FAMILY[1:]
 
+each = pytest.mark.parametrize("member", FAMILY, ids=lambda m: m.label)
+
 
 def problem(
     n: int = 24, d: int = 3, *, dtype: Any = "float64", seed: int = 0
@@ -97,3 +103,8 @@ def gap(K: np.ndarray, y: np.ndarray, caps: np.ndarray, b: np.ndarray) -> tuple[
 def host(tree: Any) -> list[np.ndarray]:
     """The leaves of a tree as NumPy arrays."""
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def code(fit: Any) -> Code:
+    """The code of a fit as a Code."""
+    return Code(int(fit.info.code))
