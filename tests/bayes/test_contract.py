@@ -6,15 +6,7 @@ import pytest
 
 from jaxml import Code
 from tests import processes, tolerances
-from tests.bayes.family import FAMILY, agree, host, problem
-
-
-def each(test):
-    return pytest.mark.parametrize("member", FAMILY, ids=lambda m: m.label)(test)
-
-
-def code(fit):
-    return Code(int(fit.info.code))
+from tests.bayes.family import FAMILY, agree, code, each, host, problem
 
 
 @each

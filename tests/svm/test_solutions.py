@@ -10,15 +10,10 @@ from sklearn.svm import SVC
 from jaxml import Code, datasets, kernels, losses
 from jaxml.svm import dual, primal
 from tests import processes, tolerances
-from tests.svm.family import FAMILY, LINEAR, gap, kernel_matrix, problem
+from tests.svm.family import FAMILY, LINEAR, code, gap, kernel_matrix, problem
 
 SIX = np.array([[-2.0, -1], [-1, -1], [-1, -2], [1, 1], [1, 2], [2, 1]])
 SIGNS = np.array([-1, -1, -1, 1, 1, 1])
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 def test_six_points():

@@ -9,12 +9,7 @@ import pytest
 
 from jaxml import Code, kernels
 from jaxml.svm import dual
-from tests.svm.family import gap, problem
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
+from tests.svm.family import code, gap, problem
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
