@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn import naive_bayes
 
-from jaxml import Code
 from jaxml.bayes import bernoulli, gaussian, multinomial
+from tests.fits import agree, code, host
 
 __all__ = ["FAMILY", "K", "Member", "agree", "code", "each", "host", "problem"]
 
@@ -79,22 +79,3 @@ def problem(
 def each(test: Any) -> Any:
     """Parametrize a test over the members."""
     return pytest.mark.parametrize("member", FAMILY, ids=lambda m: m.label)(test)
-
-
-def code(fit: Any) -> Code:
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
-
-
-def host(tree: Any) -> list[np.ndarray]:
-    """The leaves of a tree as NumPy arrays."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def agree(got: Any, want: Any, rtol: float, scale: float = 1.0) -> None:
-    """Leaf by leaf, relative to the largest entry of the leaf and at least to scale."""
-    for a, b in zip(host(got), host(want), strict=True):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        size = max(np.abs(b).max(initial=0.0), scale)
-        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * size)

@@ -5,18 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from jaxml import Code
 from jaxml.latent import gmm
 from jaxml.latent.gmm import Params
+from tests.fits import code
 
 __all__ = ["FITS", "TYPES", "code", "data", "start", "step"]
 
 TYPES = ("full", "tied", "diag", "spherical")
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 def data(n=40, d=2, *, dtype="float64", seed=0):

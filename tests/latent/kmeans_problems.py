@@ -4,16 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml import Code
 from jaxml.latent import _lloyd
 from jaxml.latent.kmeans import Params
+from tests.fits import code
 
 __all__ = ["code", "data", "inertia", "jitted_step", "shift", "start"]
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 def data(n=30, d=2, *, dtype="float64", seed=0):

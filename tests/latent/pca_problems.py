@@ -5,8 +5,8 @@ import functools
 import jax
 import numpy as np
 
-from jaxml import Code
 from jaxml.latent import pca
+from tests.fits import code, host
 
 __all__ = ["METHODS", "SHAPES", "agree", "code", "fit", "host", "jitted", "problem"]
 
@@ -34,16 +34,6 @@ def fit(X, k=2, method="covariance", **other):
 def jitted(k, method):
     """The fit of (X, sample_weight), jitted from outside; one object, one cache."""
     return jax.jit(lambda X, s: fit(X, k, method, sample_weight=s))
-
-
-def code(found):
-    """The code of a fit as a Code."""
-    return Code(int(found.info.code))
-
-
-def host(tree):
-    """The leaves of a tree as NumPy arrays."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def agree(got, want, tol):

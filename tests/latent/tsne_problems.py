@@ -3,17 +3,12 @@
 import jax
 import numpy as np
 
-from jaxml import Code
+from tests.fits import code
 
 __all__ = ["KEY", "QUICK", "blobs", "code", "double_loop", "joint"]
 
 KEY = jax.random.key(0)
 QUICK = {"perplexity": 5.0, "max_iter": 60, "exaggeration_iter": 20, "learning_rate": 10.0}
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
 
 
 def conditional(X, perplexity):

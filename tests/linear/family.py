@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxml import Code
+from tests.fits import agree, code, host
 
 __all__ = [
     "CLASSIFIERS", "FAMILY", "ITERATIVE", "REGRESSORS", "Member", "agree", "code", "each", "host",
@@ -114,25 +114,6 @@ def wide(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return X, X[:, :5].sum(1) + rng.normal(size=n)
 
 
-def host(tree: Any) -> list[np.ndarray]:
-    """The leaves of a tree as NumPy arrays."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-
-
 def each(members: tuple[Member, ...]) -> pytest.MarkDecorator:
     """Parametrize a test over members."""
     return pytest.mark.parametrize("member", members, ids=lambda m: m.label)
-
-
-def code(fit: Any) -> Code:
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))
-
-
-def agree(got: Any, want: Any, rtol: float, scale: float = 1.0) -> None:
-    """Leaf by leaf, relative to the largest entry of the leaf and at least to scale."""
-    for a, b in zip(host(got), host(want), strict=True):
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        size = max(np.abs(b).max(initial=0.0), scale)
-        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * size)

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxml import Code, kernels
+from jaxml import kernels
 from jaxml.svm import dual, primal
+from tests.fits import code, host
 
 __all__ = [
     "DUALS", "FAMILY", "LINEAR", "Member", "code", "each", "gap", "host", "kernel_matrix",
@@ -98,13 +99,3 @@ def gap(K: np.ndarray, y: np.ndarray, caps: np.ndarray, b: np.ndarray) -> tuple[
     low = np.where(y > 0, a > 0, a < caps)
     outside = max(-a.min(), (a - caps).max(), 0.0)
     return v[up].max() - v[low].min(), max(outside, abs(b.sum()) / max(np.abs(b).max(), 1e-300))
-
-
-def host(tree: Any) -> list[np.ndarray]:
-    """The leaves of a tree as NumPy arrays."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-
-
-def code(fit: Any) -> Code:
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))

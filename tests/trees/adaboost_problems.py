@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxml import Code
 from jaxml.trees import adaboost
+from tests.fits import code
 
 __all__ = ["D", "M", "N", "code", "fit", "problem"]
 
@@ -24,8 +24,3 @@ def problem(K=3, seed=0, dtype="float64"):
 def fit(X, y, s, K: Any = 3, **other):
     """Fit as many rounds as most tests share."""
     return adaboost.fit(X, y, n_classes=K, n_estimators=M, sample_weight=s, **other)
-
-
-def code(fit):
-    """The code of a fit as a Code."""
-    return Code(int(fit.info.code))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jaxml import Code
 from jaxml.trees import boosting
+from tests.fits import code
 
 __all__ = ["code", "fit", "problem"]
 
@@ -21,8 +21,3 @@ def problem(n=40, d=3, seed=0, dtype="float64"):
 def fit(X, y, s=None, **other):
     """Fit with the settings that most tests share, or others."""
     return boosting.fit(X, y, sample_weight=s, **{**SETTINGS, **other})
-
-
-def code(found):
-    """The code of a fit as a Code."""
-    return Code(int(found.info.code))
