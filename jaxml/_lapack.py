@@ -4,6 +4,10 @@ jaxlib 0.10 spreads a batch of LAPACK calls over the thread pool that also runs 
 waits there: as many such calls at once as the pool has threads, of one program or of several, never
 end (released builds from 0.11.2 on run a batch in one thread). There the lanes of a vmap are taken
 in turn: a single call waits for nothing.
+
+Large calls also wake the threads of the BLAS behind LAPACK (OpenBLAS), which go on looking for work
+for some 20 ms and hold the cores that the rest of the program needs: of two, half the speed. What
+is called in loops, inverse_factor and qr, is therefore put together from calls too small for that.
 """
 
 import re
@@ -24,6 +28,10 @@ __all__ = [
     "svd",
 ]  # fmt: skip
 
+
+NARROW = 32  # columns from which a triangular solve wakes threads
+LARGE = 9216  # numbers from which a QR factorization does
+WIDE = 256  # columns from which a Cholesky factorization does, and small calls save nothing
 
 BATCHES_WAIT = tuple(map(int, re.findall(r"\d+", jaxlib.version.__version__)[:3])) < (0, 11, 2)
 
@@ -52,13 +60,47 @@ def cho_solve(L: Float[Array, "d d"], b: Float[Array, " d"]) -> Float[Array, " d
 @_in_turn
 def inverse_factor(A: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """W = L^-1 of A = L L', lower triangular, so that A^-1 = W'W; NaN if A is not SPD."""
-    one = jnp.eye(A.shape[0], dtype=A.dtype)
-    return jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(A), one, lower=True)
+    return _inverse_of(jnp.linalg.cholesky(A))
+
+
+def _inverse_of(L: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    """[P 0; R Q]^-1 = [P^-1 0; -Q^-1 R P^-1 Q^-1], by halves."""
+    d = L.shape[0]
+    if not NARROW <= d < WIDE:
+        one = jnp.eye(d, dtype=L.dtype)
+        return jax.scipy.linalg.solve_triangular(L, one, lower=True)
+    h = d // 2
+    P, Q = _inverse_of(L[:h, :h]), _inverse_of(L[h:, h:])
+    R = -matmul(Q, matmul(L[h:, :h], P))
+    return jnp.block([[P, jnp.zeros((h, d - h), L.dtype)], [R, Q]])
+
+
+_qr = _in_turn(lambda A: tuple(jnp.linalg.qr(A)))
+
+
+def qr(A: Float[Array, "n d"]) -> tuple[Float[Array, "n r"], Float[Array, "r d"]]:
+    """A = Q R, r = min(n, d); on a CPU a tall A by blocks of rows, A_b = Q_b R_b, [R_b] = Q R.
+
+    Reference: Demmel, Grigori, Hoemmen, Langou (2012), Communication-optimal parallel and
+    sequential QR and LU factorizations, section 3.
+    """
+    n, d = A.shape
+    count = max(1, -(-n * d // LARGE))
+    size = -(-n // count)
+    if count == 1 or size < 2 * d:
+        return _qr(A)
+
+    def by_blocks(A: Array) -> tuple[Array, Array]:
+        rows = jnp.pad(A, ((0, count * size - n), (0, 0))).reshape(count, size, d)
+        Q, R = jax.vmap(_qr)(rows)
+        left, R = qr(R.reshape(count * d, d))
+        return matmul(Q, left.reshape(count, d, d)).reshape(-1, d)[:n], R
+
+    return jax.lax.platform_dependent(A, cpu=by_blocks, default=_qr)
 
 
 inverse = _in_turn(jnp.linalg.inv)
 eigh = _in_turn(jnp.linalg.eigh)  # eigenvalues ascending, eigenvectors as columns
 eigvalsh = _in_turn(jnp.linalg.eigvalsh)
-qr = _in_turn(jnp.linalg.qr)  # Q (n, r), R (r, d), r = min(n, d)
 right_factor = _in_turn(partial(jnp.linalg.qr, mode="r"))
 svd = _in_turn(partial(jnp.linalg.svd, full_matrices=False))  # U (n, r), sigma (r,), V' (r, d)

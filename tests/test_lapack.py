@@ -46,6 +46,28 @@ def test_lanes_and_derivatives(name, rng):
     np.testing.assert_allclose(np.sum(pull(u)[0] * dA), np.sum(u * forward), rtol=1e-9)
 
 
+@pytest.mark.parametrize("d", [31, 33, 70, 256])
+def test_inverse_factor_by_halves(d, rng):
+    A = _spd(rng, 1, d)[0]
+    W = np.asarray(jax.jit(_lapack.inverse_factor)(A))
+    np.testing.assert_array_equal(W, np.tril(W))
+    np.testing.assert_allclose(W @ np.linalg.cholesky(A), np.eye(d), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "d"), [(461, 20), (5000, 20), (40_000, 3), (300, 60), (140, 70), (20, 600)]
+)
+def test_qr_by_blocks_of_rows(n, d, rng):
+    A = rng.normal(size=(n, d))
+    A[:, -1] = 0.0  # a rank below d
+    Q, R = jax.jit(_lapack.qr)(A)
+    np.testing.assert_allclose(Q @ R, A, atol=1e-12)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(min(n, d)), atol=1e-12)
+    np.testing.assert_array_equal(R, np.triu(R))
+    size = np.abs(np.diag(np.linalg.qr(A)[1]))
+    np.testing.assert_allclose(np.abs(np.diag(R)), size, atol=1e-9)
+
+
 def test_no_factor_of_an_indefinite_matrix_and_only_of_that_lane(rng):
     A = _spd(rng, 3, 4)
     A[1, 2, 2] = -1.0

@@ -50,7 +50,7 @@ def solve(
             return jnp.where(alive[:, None], sum_over_rows(sums, X, s) / dof, 0.0)
 
         trace = jnp.sum(jnp.where(alive, variance, 0.0)) * mass / dof
-        found = _spectrum.by_krylov(
+        found = _spectrum.by_iteration(
             apply, trace, mean, k, most=min(n, d), key=key, tol=tol, max_iter=max_iter
         )
     else:

@@ -51,12 +51,13 @@ def fit(
       n_components: k, static, at most min(n, d).
       method: Static. "covariance": eigenvectors of S, or of the n x n products of rows where n < d;
         variances below eps lambda_1 have no digits. "svd": singular vectors of the rows, which
-        keeps them (all rows on one device). "randomized": a block Krylov space started from
-        random numbers, for large n and d and small k. "auto": covariance.
+        keeps them (all rows on one device). "randomized": a block of k + 10 vectors,
+        random at first, improved by products with S, for large n and d and small k. "auto":
+        covariance.
       key: Seeds "randomized", which requires it.
       sample_weight: s_i >= 0, counting rows, sum_i s_i > 1; replicated rows are integer weights.
       tol: What the residual must not exceed; None is eps^(2/3) of the dtype.
-      max_iter: Static bound on the restarts of "randomized".
+      max_iter: Static bound on the products of "randomized".
 
     Returns:
       Params, and Info with objective = the variance that is lost, sum_(j > k) lambda_j (the mean
