@@ -186,3 +186,34 @@ def test_squared_distances_are_those_of_a_double_loop(rng, offset):
     got = _numerics.squared_distances(jnp.asarray(X), jnp.asarray(Z))
     np.testing.assert_allclose(got, [[((x - z) ** 2).sum() for z in Z] for x in X], rtol=1e-11)
     assert (_numerics.squared_distances(jnp.asarray(X), jnp.asarray(X)) >= 0).all()
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 2), (31, 3), (33, 2), (1000, 5), (4801, 3), (48 * 33, 1)])
+def test_column_sums_in_levels(n, d, rng):
+    X, u = rng.normal(size=(n, d)), rng.normal(size=(2, d))
+
+    def f(X):
+        return _numerics.column_sums(X, X * X)
+
+    first, second = jax.jit(f)(X)
+    np.testing.assert_allclose(first, X.sum(0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(second, (X * X).sum(0), rtol=1e-12)
+    lanes = jax.vmap(f)(jnp.stack([X, 2 * X]))
+    np.testing.assert_allclose(lanes[1], [second, 4 * second], rtol=1e-12)
+    _, pull = jax.vjp(f, jnp.asarray(X))
+    np.testing.assert_allclose(pull(tuple(u))[0], u[0] + 2 * X * u[1], rtol=1e-12, atol=1e-12)
+
+
+def test_moments_where_the_sampled_rows_are_unlike_the_weighted_ones(rng):
+    """Nearly all weight lies 1e4 deviations from the center: a second pass, about the mean."""
+    X = rng.normal(size=(20_000, 2)).astype(np.float32)
+    X[7] += 1e4
+    p = np.full(len(X), 1e-12, np.float32)
+    p[7:12] = 1.0
+    X[8:12] += 1e4
+    p /= p.sum()
+    mean, std = jax.jit(_numerics.moments)(jnp.asarray(X), jnp.asarray(p))
+    z, q = X.astype(float), p.astype(float)
+    want = q @ z
+    np.testing.assert_allclose(mean, want, rtol=1e-7)
+    np.testing.assert_allclose(std, np.sqrt(q @ (z - want) ** 2), rtol=1e-5)

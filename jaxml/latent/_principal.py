@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxml import _scatter
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import matmul, sum_over_rows
+from jaxml._numerics import matmul, moments, sum_over_rows
 from jaxml._scatter import Statistics, above_rounding
 from jaxml._typing import Array, Column, Float, Key, Rows, Scalar
 from jaxml.latent import _spectrum
@@ -69,17 +69,10 @@ def degrees(mass: Scalar) -> Scalar:
 
 
 def _column_moments(X: Rows, s: Column) -> tuple[Array, Array, Scalar]:
-    """Mean and variance (over M, not M - 1) of each column, and M; two passes."""
+    """Mean and variance (over M, not M - 1) of each column, and M."""
     mass = jnp.sum(s)
-    p = s / jnp.where(mass > 0, mass, 1.0)
-    center = sum_over_rows(lambda X, p: matmul(p, X), X, p)
-
-    def sums(X: Rows, p: Column) -> tuple[Array, Array]:
-        A = X - center[None, :]
-        return matmul(p, A), matmul(p, A * A)
-
-    first, second = sum_over_rows(sums, X, p)
-    return center + first, second - first**2, mass
+    mean, deviation = moments(X, s / jnp.where(mass > 0, mass, 1.0))
+    return mean, deviation**2, mass
 
 
 def covariance(sums: Statistics) -> tuple[Array, Array, Scalar, Array]:

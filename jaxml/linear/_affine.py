@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxml import _check, _lapack, penalties
 from jaxml._loop import iterate
-from jaxml._numerics import matmul, sample_mean, sum_over_rows, total
+from jaxml._numerics import column_sums, matmul, sample_mean, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar
 
 __all__ = [
@@ -92,12 +92,9 @@ def center(X: Rows, s: Column, *, fit_intercept: bool) -> Float[Array, " d"]:
 
 def spread(X: Rows, p: Column, c: Float[Array, " d"], *, fit_intercept: bool) -> Array:
     """Weighted standard deviation of each column (root mean square without an intercept)."""
-
-    def sums(X: Rows, p: Column) -> tuple[Array, Array]:
-        root, B = weigh(X, p, c)
-        return matmul(root, B), jnp.sum(B * B, axis=0)
-
-    first, second = sum_over_rows(sums, X, p)
+    A = X - c[None, :]
+    P = p[:, None] * A
+    first, second = column_sums(P, P * A)
     return deviation(second - first**2 if fit_intercept else second, c)
 
 

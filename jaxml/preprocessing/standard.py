@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._lanes import any_lane
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import matmul, moments, sum_over_rows, total
+from jaxml._numerics import column_sums, moments, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Rows
 from jaxml.preprocessing import _columns
 
@@ -32,9 +32,10 @@ class Params(NamedTuple):
 
 
 def fit(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Fit[Params]:
-    """Find mean and standard deviation of each column, in two passes, and verify them in a third.
+    """Find mean and standard deviation of each column, and verify them in a second pass.
 
-    Nothing cancels: columns far from 0 keep what digits their numbers have. Rows may be sharded.
+    They are taken about a center near the mean, so that nothing cancels: columns far from
+    0 keep what digits their numbers have. Rows may be sharded.
 
     Args:
       X: Features (n, d), float32 or float64; integers become the default float.
@@ -68,11 +69,9 @@ def _fit(X: Rows, s: Column) -> Fit[Params]:
     r = _columns.or_one(sd, m)
     alive = _columns.varies(sd, m)
 
-    def sums(X: Rows, p: Column) -> tuple[Array, Array]:
-        Z = (X - m[None, :]) / r[None, :]
-        return matmul(p, Z), matmul(p, Z * Z)
-
-    first, second = sum_over_rows(sums, X, p)
+    Z = (X - m[None, :]) / r[None, :]
+    P = p[:, None] * Z
+    first, second = column_sums(P, P * Z)
     off = jnp.maximum(jnp.abs(first), jnp.abs(second - 1))
     return certify(
         Params(m, r),

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import SHARDS
+from jaxml._numerics import SHARDS, column_sums
 from jaxml._typing import Array, Float, Rows
 
 __all__ = ["Moments", "Names", "of_channels", "of_rows"]
 
 Names = str | tuple[str, ...]
-BLOCK = 2**14  # numbers that stay in a core's cache while both sums pass over them
 STRIDE = 16  # of the rows whose mean is the center
+LONG = 2**18  # numbers from which not all rows make the center
 
 
 class Moments(NamedTuple):
@@ -65,31 +65,10 @@ def of_channels(axis_name: Names | None, X: Rows) -> Moments:
     """
     n, d = X.shape
     shards = math.gcd(n, SHARDS)
-    size = _rows_of_block(n // shards, shards * d)
-    sample = X if size == n // shards else X.reshape(shards, n // shards, d)[:, ::STRIDE]
+    sample = X.reshape(shards, n // shards, d)[:, :: STRIDE if n * d >= LONG else 1]
     c = _over(axis_name, jnp.mean(sample.reshape(-1, d), axis=0))
-
-    def sums(X: Rows) -> tuple[Array, Array]:
-        A = X - c[None, :]
-        return jnp.sum(A, axis=0), jnp.sum(A * A, axis=0)
-
-    def by_blocks(X: Rows) -> tuple[Array, Array]:
-        # Cut inside the shards, so that rows split over devices stay where they are.
-        cut = X.reshape(shards, n // shards, d)
-
-        def block(i: Array | int) -> tuple[Array, Array]:
-            rows = jax.lax.dynamic_slice_in_dim(cut, i * size, size, axis=1)
-            return sums(rows.reshape(shards * size, d))
-
-        def add(i: Array, total: tuple[Array, Array]) -> tuple[Array, Array]:
-            return jax.tree.map(jnp.add, total, block(i))
-
-        return jax.lax.fori_loop(1, n // shards // size, add, block(0))
-
-    if size < n // shards:
-        first, second = jax.lax.platform_dependent(X, cpu=by_blocks, default=sums)
-    else:
-        first, second = sums(X)
+    A = X - c[None, :]
+    first, second = column_sums(A, A * A)
     delta = _over(axis_name, first / n)
     v = _over(axis_name, second / n) - delta * delta
     return Moments(c, delta, jnp.maximum(v, 0.0))
@@ -107,10 +86,3 @@ def _(axis_name: Names | None, primals: tuple, tangents: tuple) -> tuple:
 
 def _over(axis_name: Names | None, mean: Array) -> Array:
     return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
-
-
-def _rows_of_block(rows: int, width: int) -> int:
-    """The largest divisor of rows with about BLOCK numbers; all rows if only crumbs divide them."""
-    most = max(1, BLOCK // width)
-    size = next((k for k in range(most, most // 4, -1) if rows % k == 0), rows)
-    return min(size, rows)
