@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = [
-    "blocks", "column_sums", "default_gap_tol", "default_tol", "matmul", "moments", "safe_norm",
-    "safe_sqrt", "sample_mean", "squared_distances", "sum_over_rows", "total", "tree_norm",
-    "weighted_mean", "xlogx",
+    "blocks", "column_sums", "default_gap_tol", "default_tol", "group_sums", "matmul", "moments",
+    "safe_norm", "safe_sqrt", "sample_mean", "squared_distances", "sum_over_rows", "total",
+    "tree_norm", "weighted_mean", "xlogx",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ matmul = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 BLOCK = 2**17  # numbers in a block: 1 MB in float64, so that two blocks stay in cache
 SAMPLE = 4096  # rows that are enough for a center
-GROUP = 32  # rows added in one loop that a CPU's compiler unrolls; of 50 they take six times longer
+GROUP = 16  # rows added in one loop that a CPU's compiler unrolls; 50 take six times longer a row
 SHARDS = 48  # the leading axis kept whole: any device count that divides it and n needs no reshard
 
 
@@ -100,27 +100,39 @@ def _block(rows: int, size: int) -> int:
     return max(fitting, default=size)
 
 
+def group_sums(
+    *terms: Float[Array, "... n d"], size: int = GROUP
+) -> tuple[Float[Array, "... m d"], ...]:
+    """Sums of each size rows that follow each other, for two terms or more; not differentiable.
+
+    One reduction of all terms, which a CPU unrolls, vectorizes over the columns and spreads over
+    its cores; two reductions over so few rows, or one over many, it does not.
+    """
+    groups = [t.reshape(*t.shape[:-2], -1, size, t.shape[-1]) for t in terms]
+    zero = [jnp.zeros((), t.dtype) for t in terms]
+    return tuple(
+        jax.lax.reduce(groups, zero, lambda a, b: list(map(jnp.add, a, b)), (groups[0].ndim - 2,))
+    )
+
+
 @jax.custom_jvp
 def column_sums(*terms: Float[Array, "n d"]) -> tuple[Float[Array, " d"], ...]:
     """sum_i of the rows of each term, for two terms or more in one pass over what they are made of.
 
-    In levels of GROUP rows: a CPU then adds all columns of a row at once, spreads the groups over
-    its cores, and loses no digits in a long sum.
+    In levels of GROUP rows, so that no digits are lost in a long sum.
     """
 
     def in_levels(*terms: Array) -> tuple[Array, ...]:
         n, d = terms[0].shape
         shards = math.gcd(n, SHARDS)  # rows split over devices stay where they are
-        sums = [t.reshape(shards, n // shards, d) for t in terms]
+        sums = tuple(t.reshape(shards, n // shards, d) for t in terms)
         while (rows := sums[0].shape[1]) > GROUP:
             size = next((k for k in range(GROUP, GROUP // 2, -1) if rows % k == 0), GROUP)
             whole = rows // size * size
-            groups = [t[:, :whole].reshape(shards, -1, size, d) for t in sums]
             rest = [jnp.sum(t[:, whole:], axis=1, keepdims=True) for t in sums]
-            zero = [jnp.zeros((), t.dtype) for t in sums]
-            sums = jax.lax.reduce(groups, zero, lambda a, b: list(map(jnp.add, a, b)), (2,))
+            sums = group_sums(*(t[:, :whole] for t in sums), size=size)
             if whole < rows:
-                sums = [jnp.concatenate(pair, axis=1) for pair in zip(sums, rest, strict=True)]
+                sums = tuple(jnp.concatenate(pair, axis=1) for pair in zip(sums, rest, strict=True))
         return tuple(jnp.sum(t, axis=(0, 1)) for t in sums)
 
     def plain(*terms: Array) -> tuple[Array, ...]:

@@ -4,7 +4,8 @@
     A_i = sum_j p_ij w_ij (y_i - y_j),    R_i = sum_j w_ij^2 (y_i - y_j)
 
 R is a sum over all pairs in O(n) memory: on a CPU all i at once against TILE points j, the sums
-staying in cache; on an accelerator blocks of rows, reduced as they are computed.
+staying in cache, or up to AT_ONCE points in groups of j, on all cores; on an accelerator blocks of
+rows, reduced as they are computed.
 
 Reference: van der Maaten, Hinton (2008), eq. (5); van der Maaten (2014), eq. (8).
 """
@@ -15,13 +16,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import total
+from jaxml._numerics import GROUP, group_sums, total
 from jaxml._typing import Array, Float, Scalar
 from jaxml.latent._affinities import Graph
 
 __all__ = ["Forces", "between_all", "kl_of_graph", "pull_of_graph", "push", "slots"]
 
 TILE = 8
+AT_ONCE = 4096  # points of which a CPU keeps n / GROUP partial sums each: n^2 / 16 numbers
 ROWS = 1024  # of a block on an accelerator
 FAR = 1e15  # where points that fill up a tile stand
 
@@ -52,12 +54,21 @@ def _pairs(y: Array, z: Array) -> tuple[list[Array], Array]:
 
 def push(Y: Embedding) -> tuple[Embedding, Scalar]:
     """R and Z."""
-    R, sums = jax.lax.platform_dependent(Y, cpu=push_in_tiles, default=push_by_rows)
+    on_cpu = push_in_groups if len(Y) <= AT_ONCE else push_in_tiles
+    R, sums = jax.lax.platform_dependent(Y, cpu=on_cpu, default=push_by_rows)
     return R, total(sums - 1.0)  # w_ii = 1
 
 
-def push_in_tiles(Y: Embedding) -> tuple[Embedding, Float[Array, " n"]]:
+def push_in_groups(Y: Embedding) -> tuple[Embedding, Float[Array, " n"]]:
     """R, and the sum of w over each row, w_ii with it."""
+    others = jnp.pad(Y, ((0, -len(Y) % GROUP), (0, 0)), constant_values=FAR)
+    apart, w = _pairs(Y.T, others.T)
+    *R, sums = (jnp.sum(s, axis=0) for s in group_sums(*(w * w * a for a in apart), w))
+    return jnp.stack(R, axis=1), sums
+
+
+def push_in_tiles(Y: Embedding) -> tuple[Embedding, Float[Array, " n"]]:
+    """The same, a few points j after the other."""
     n, c = Y.shape
     y = tuple(Y.T)
     others = jnp.pad(Y, ((0, -n % TILE), (0, 0)), constant_values=FAR)
