@@ -14,7 +14,7 @@ parameters for support vector machines, section 3, for the derivatives.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -87,11 +87,11 @@ def _solve(
 ) -> Fit[Solution]:
     K, y, _, _ = problem
     lo, hi = problem.bounds
-    start = jnp.zeros_like(y) if init is None else _smo.feasible(init, lo, hi)
+    start = None if init is None else _smo.feasible(init, lo, hi)
 
     @one_at_a_time
-    def minimize(K: Array, y: Column, lo: Column, hi: Column, start: Column, tol: Scalar) -> tuple:
-        return _smo.minimize(K, y, lo, hi, start, tol, max_iter=max_iter)
+    def minimize(*args: Any) -> tuple[_smo.State, Array]:
+        return _smo.minimize(*args, max_iter=max_iter)
 
     (b, g, _, bent, stuck), pairs = minimize(K, y, lo, hi, start, tol)
     m, M = _smo.violation(b, g, lo, hi)

@@ -103,8 +103,9 @@ def fit(
     """Solve the dual by pairs of coefficients, over a Gram matrix held whole: n^2 numbers.
 
     K is made once, by one product where the kernel allows; products are of full precision on every
-    device. Lanes under vmap share it where neither X nor the kernel is batched. Rows may be
-    sharded, but every pair then moves two rows of K between devices.
+    device. Lanes under vmap share it where neither X nor the kernel is batched. In float64 the
+    first pairs are moved in float32, which takes no copy of K; the rest, and all that Info says, is
+    float64. Rows may be sharded, but every pair then moves two rows of K between devices.
 
     Args:
       X: Features (n, d), float32 or float64; integers become the default float. With
