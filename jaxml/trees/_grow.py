@@ -150,18 +150,24 @@ def _divide(
     rank = jnp.where(open_, jnp.cumsum(open_) - 1, n_slots)
     children = (2 * level.node[:, None] + jnp.array([1, 2], jnp.int32)[None, :]).reshape(-1)
     node = jnp.full(n_slots, m, jnp.int32).at[rank].set(children, mode="drop")
-    # Rows: those in no slot see an extra one, which is never split.
-    split, feature, code, side = (
-        jnp.pad(a, (0, 1)) for a in (split, feature, best.code, best.missing_left)
-    )
+    # Rows: those in no slot see an extra one, which is never split. Its rule is one number, split |
+    # side | code, to be looked up once; the barrier keeps XLA from working it out for each row.
+    rule = split << 9 | best.missing_left << 8 | best.code
+    feature, rule = jnp.pad(feature, (0, 1)), jnp.pad(rule, (0, 1))
     rank = jnp.pad(rank, (0, 2), constant_values=n_slots).astype(jnp.int32)
+    feature, rule, rank = jax.lax.optimization_barrier((feature, rule, rank))
     v = level.slot
-    own = bins.codes.reshape(-1)[feature[v] * n + jnp.arange(n)].astype(jnp.int32)
-    right = own > code[v]
+    asked = _at(rule, v)
+    own = _at(bins.codes.reshape(-1), _at(feature, v) * n + jnp.arange(n)).astype(jnp.int32)
+    right = own > (asked & 255)
     if missing:
-        right = jnp.where(own == n_bins - 1, ~side[v], right)
-    leaf = jnp.where(split[v], 2 * level.leaf + 1 + right, level.leaf)
-    return _Level(level.depth + 1, tree, leaf, rank[2 * v + right], node)
+        right = jnp.where(own == n_bins - 1, (asked & 256) == 0, right)
+    leaf = jnp.where((asked & 512) > 0, 2 * level.leaf + 1 + right, level.leaf)
+    return _Level(level.depth + 1, tree, leaf, _at(rank, 2 * v + right), node)
+
+
+def _at(table: Array, i: Int[Array, " n"]) -> Array:
+    return table.at[i].get(mode="promise_in_bounds")
 
 
 def leaves(tree: Tree, X: Rows) -> Int[Array, " n"]:

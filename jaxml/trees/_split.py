@@ -18,7 +18,7 @@ from jaxml.trees._histogram import histogram, running
 __all__ = ["SLOTS", "Best", "Criterion", "of_feature", "ties"]
 
 Sums = Float[Array, "c ..."]
-SLOTS = 32  # searched at a time
+SLOTS = 8  # searched at a time
 
 
 class Criterion(NamedTuple):

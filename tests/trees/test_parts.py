@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml.trees import _bins, _criteria, _grow, _histogram
+from jaxml.trees import _bins, _criteria, _grow, _histogram, _split
 from tests.trees.oracle import problem
 
 
@@ -133,3 +133,18 @@ def test_each_node_draws_its_own_features():
     full = grown(X, y, s, max_features=3, key=jax.random.key(0)).tree
     for a, b in zip(full, grown(X, y, s).tree, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_rows_end_in_the_leaves_that_the_tree_sends_them_to():
+    rng = np.random.default_rng(2)
+    X, s = rng.normal(size=(300, 3)), rng.integers(0, 3, 300).astype(float)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    y = rng.integers(0, 3, 300)  # noise: more nodes than are searched at a time
+    made = _bins.make(X, s, n_bins=12, missing=True)
+    u = _criteria.class_statistics(y, s, 3)
+    found = jax.jit(
+        partial(_grow.grow, max_depth=6, missing=True, criterion=_criteria.CRITERIA["gini"])
+    )(made, u, min_gain=jnp.asarray(1e-9), min_mass=jnp.asarray(0.0))
+    assert (np.asarray(found.tree.feature)[31:63] >= 0).sum() > _split.SLOTS
+    assert {True, False} <= set(np.asarray(found.tree.missing_left)[:31].tolist())
+    np.testing.assert_array_equal(found.leaf, _grow.leaves(found.tree, jnp.asarray(X)))
