@@ -23,11 +23,11 @@ from benchmarks.worker import selected
 SCHEMA = 1  # of the JSON file
 
 
-def environment(dtype: str, platform: str | None) -> dict[str, str]:
+def environment(dtype: str, config: Config) -> dict[str, str]:
     """Return a worker's environment: x64 mode, platform, all cores for BLAS, no compile cache."""
-    env = dict(os.environ)
-    if platform is not None:
-        env["JAX_PLATFORMS"] = platform
+    env = os.environ | config.environment
+    if config.platform is not None:
+        env["JAX_PLATFORMS"] = config.platform
     env["JAX_ENABLE_X64"] = "1" if dtype == "float64" else "0"
     env["JAX_ENABLE_COMPILATION_CACHE"] = "0"
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, config: Config, progress: Progress) -> dict[st
         command += ["--only", args.only] if args.only else []
         name = ""
         with subprocess.Popen(
-            command, env=environment(dtype, config.platform), stdout=subprocess.PIPE, text=True
+            command, env=environment(dtype, config), stdout=subprocess.PIPE, text=True
         ) as worker:
             for line in worker.stdout or ():
                 event = json.loads(line)

@@ -3,6 +3,7 @@
 [run]      dtypes seed platform pairs min_pairs seconds pause compile_aim
 [limits]   copy_bytes gemm                     sizes of the copy and of the square product
 [imports]  repeats aim                         optional: what ``import jaxml`` adds, in seconds
+[environment]  NAME = "VALUE"                  optional: of the processes that measure, both sides
 [case."NAME"]
   job sizes gap [dtypes] [aim] [against] [tol]  gap and tol are tables by dtype
   [case."NAME".peers.LABEL]                    options of the peer, and its ladder ``tol``
@@ -87,6 +88,7 @@ class Config(NamedTuple):
     copy_bytes: int
     gemm: int
     imports: tuple[int, float] | None  # repeats, aim in seconds
+    environment: dict[str, str]  # of the processes that measure
     cases: tuple[Case, ...]
 
 
@@ -222,6 +224,7 @@ def load(path: str | Path) -> Config:
         table = top.table("imports")
         imports = (table.take("repeats", int, low=1), table.take("aim", float, low=0.0))
         table.done()
+    names = top.table("environment", {})
     cases = top.table("case", {})
     config = Config(
         dtypes=dtypes,
@@ -231,6 +234,7 @@ def load(path: str | Path) -> Config:
         copy_bytes=limits.take("copy_bytes", int, low=1),
         gemm=limits.take("gemm", int, low=1),
         imports=imports,
+        environment={name: names.take(name, str) for name in tuple(names.values)},
         cases=tuple(_case(name, cases.table(name), dtypes) for name in tuple(cases.values)),
     )
     for table in (run, limits, top):

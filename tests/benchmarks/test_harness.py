@@ -29,6 +29,8 @@ min_pairs = 2
 seconds = 1
 pause = 0.0
 compile_aim = 60.0
+[environment]
+MALLOC_TOP_PAD_ = "1000000"
 [limits]
 copy_bytes = 100_000
 gemm = 64
@@ -84,6 +86,7 @@ def test_committed_configurations_load(path):
         ('{ solver = "cholesky" }', "{}", r"tiny ridge\.peers\.cholesky\.solver: missing"),
         ("tol = [1.0]", "tol = []", r"peers\.sloppy\.tol: expected at least one tolerance"),
         ("tol = [1.0]", 'tol = ["tight"]', r"peers\.sloppy\.tol: expected float, got 'tight'"),
+        ('"1000000"', "1000000", r"environment\.MALLOC_TOP_PAD_: expected str, got 1000000"),
         ("[limits]", "[limit]", r"limits: missing, expected dict"),
         ("[limits]", "[limits", r"bench\.toml: "),
     ],
@@ -276,6 +279,7 @@ def result(tmp_path_factory):
 def test_json_holds_every_measurement(result):
     assert result["schema"] == 1
     assert result["machine"]["platform"] == "cpu"
+    assert result["machine"]["environment"]["MALLOC_TOP_PAD_"] == "1000000"
     assert set(result["limits"]) == {"float32", "float64"}
     assert [row["dtype"] for row in result["rows"]] == ["float32", "float64"]
     for row in result["rows"]:
