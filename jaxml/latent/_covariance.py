@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxml import _lapack
 from jaxml._numerics import matmul
-from jaxml._typing import Array, Bool, Column, Float, Rows, Scalar
+from jaxml._typing import Array, Bool, Column, Float, Scalar
 
 __all__ = [
     "TYPES", "estimate", "factor", "log_det", "n_parameters", "rounded_off", "second", "shape",
@@ -54,9 +54,9 @@ def factor(covariances: Array) -> Array:
     return matmul(_symmetric(covariances), jnp.swapaxes(W, 1, 2)) if W.ndim == 3 else 1 / W
 
 
-def whiten(W: Array, Z: Rows) -> Rows:
-    """W_j z_i for one component: W (d, d), (d,) or ()."""
-    return matmul(Z, W.T) if W.ndim == 2 else W * Z if W.ndim == 0 else W[None, :] * Z
+def whiten(W: Array, Z: Float[Array, "d n"]) -> Float[Array, "d n"]:
+    """W_j z_i for one component and columns z_i: W (d, d), (d,) or ()."""
+    return matmul(W, Z) if W.ndim == 2 else W * Z if W.ndim == 0 else W[:, None] * Z
 
 
 def log_det(W: Array, d: int) -> Scalar:
@@ -66,11 +66,11 @@ def log_det(W: Array, d: int) -> Scalar:
     return jnp.sum(jnp.log(jnp.diag(W) if W.ndim == 2 else W))
 
 
-def second(R: Column, Z: Rows, ndim: int) -> Array:
+def second(R: Column, Z: Float[Array, "d n"], ndim: int) -> Array:
     """sum_i r_i z_i z_i' of one component, or as much of it as covariances of ndim axes need."""
     if ndim == 3:
-        return matmul((R[:, None] * Z).T, Z)
-    squares = matmul(R, Z * Z)
+        return matmul(R[None, :] * Z, Z.T)
+    squares = matmul(Z * Z, R)
     return squares if ndim == 2 else jnp.mean(squares)
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._loop import iterate
-from jaxml._numerics import sum_over_rows, total
+from jaxml._numerics import matmul, sum_over_rows, total
 from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
 from jaxml.latent import _covariance
 
@@ -46,14 +46,14 @@ class Ended(NamedTuple):
 def joint(params: Params, W: Array, X: Rows) -> Float[Array, "k n"]:
     """log p(x_i, j); -inf for a component of weight 0."""
     pi, mu, _ = params
-    d = X.shape[1]
+    d, Xt = X.shape[1], X.T  # sums over few features are vectorized along the rows
     log_pi = jnp.where(pi > 0, jnp.log(jnp.where(pi > 0, pi, 1.0)), -jnp.inf)
 
     def of(args: tuple) -> Column:
         log_pi_j, mu_j, W_j = args
-        Y = _covariance.whiten(W_j, X - mu_j[None, :])
+        Y = _covariance.whiten(W_j, Xt - mu_j[:, None])
         constant = log_pi_j + _covariance.log_det(W_j, d) - 0.5 * d * math.log(2 * math.pi)
-        return constant - 0.5 * jnp.sum(Y * Y, axis=1)
+        return constant - 0.5 * jnp.sum(Y * Y, axis=0)
 
     W = jnp.broadcast_to(W, (pi.shape[0], *W.shape[1:]))
     return jax.lax.map(of, (log_pi, mu, W))
@@ -72,9 +72,10 @@ def _moments(R: Float[Array, "k n"], X: Rows, mu: Float[Array, "k d"], ndim: int
 
     def of(args: tuple) -> tuple:
         R_j, mu_j = args
-        Z = X - mu_j[None, :]
-        return jnp.sum(R_j), R_j @ Z, _covariance.second(R_j, Z, ndim)
+        Z = Xt - mu_j[:, None]
+        return jnp.sum(R_j), matmul(Z, R_j), _covariance.second(R_j, Z, ndim)
 
+    Xt = X.T
     return jax.lax.map(of, (R, mu))
 
 

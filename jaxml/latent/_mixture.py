@@ -99,7 +99,9 @@ def _sample(params: Params, key: Key, *, n: int) -> tuple[Rows, Labels]:
     L = jnp.broadcast_to(L, (pi.shape[0], *L.shape[1:]))
 
     def add(j: Array, X: Rows) -> Rows:
-        return jnp.where((labels == j)[:, None], mu[j][None, :] + _covariance.whiten(L[j], e), X)
+        return jnp.where(
+            (labels == j)[:, None], mu[j][None, :] + _covariance.whiten(L[j], e.T).T, X
+        )
 
     return jax.lax.fori_loop(0, pi.shape[0], add, e), labels
 
