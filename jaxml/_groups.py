@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import jaxlib.version
 
 from jaxml._lanes import one_at_a_time
-from jaxml._numerics import matmul, sum_over_rows
+from jaxml._numerics import matmul
+from jaxml._sums import sum_over_rows
 from jaxml._typing import Array, Float, Labels
 
 __all__ = ["given", "sums"]

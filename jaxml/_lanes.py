@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import blocks, sum_over_rows
+from jaxml._sums import blocks, sum_over_rows
 from jaxml._typing import Array, Column, Float
 
 __all__ = ["any_lane", "one_at_a_time", "weighted_sums"]

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import matmul, sample_mean, sum_over_rows, total
+from jaxml._numerics import matmul
+from jaxml._sums import sample_mean, sum_over_rows, total
 from jaxml._typing import Array, Column, Float, Rows, Scalar
 
 __all__ = ["Statistics", "above_rounding", "merge", "statistics"]

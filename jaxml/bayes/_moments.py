@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from jaxml import _groups
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_tol, sample_mean
+from jaxml._numerics import default_tol
+from jaxml._sums import sample_mean
 from jaxml._typing import Array, Column, Float, Labels, Rows, Scalar
 from jaxml.bayes import _classes
 from jaxml.bayes._classes import Flags, Given

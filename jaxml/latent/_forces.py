@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import GROUP, group_sums, total
+from jaxml._sums import GROUP, group_sums, total
 from jaxml._typing import Array, Float, Scalar
 from jaxml.latent._affinities import Graph
 

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from jaxml import _groups
 from jaxml._lanes import any_lane
 from jaxml._loop import iterate
-from jaxml._numerics import SHARDS, matmul
+from jaxml._numerics import matmul
+from jaxml._sums import SHARDS
 from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
 
 __all__ = [

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._numerics import total, weighted_mean, xlogx
+from jaxml._numerics import xlogx
+from jaxml._sums import total, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Labels, Rows, Scalar, Weights
 from jaxml.latent import _covariance, _em, _seeding
 from jaxml.latent._em import Params

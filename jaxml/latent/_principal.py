@@ -6,8 +6,9 @@ import jax.numpy as jnp
 
 from jaxml import _scatter
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import matmul, moments, sum_over_rows
+from jaxml._numerics import matmul
 from jaxml._scatter import Statistics, above_rounding
+from jaxml._sums import moments, sum_over_rows
 from jaxml._typing import Array, Column, Float, Key, Rows, Scalar
 from jaxml.latent import _spectrum
 from jaxml.latent._spectrum import Spectrum

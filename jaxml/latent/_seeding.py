@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._numerics import matmul, total
+from jaxml._numerics import matmul
+from jaxml._sums import total
 from jaxml._typing import Array, Column, Float, Int, Key, Rows
 
 __all__ = ["key_numbers", "plus_plus"]

@@ -24,7 +24,8 @@ from jaxml import _check, _lapack
 from jaxml._implicit import differentiable
 from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import matmul, moments, total, weighted_mean
+from jaxml._numerics import matmul
+from jaxml._sums import moments, total, weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar, Weights
 from jaxml.latent import _covariance, _em, _lloyd, _seeding
 from jaxml.latent._em import Params

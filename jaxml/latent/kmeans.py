@@ -21,7 +21,8 @@ from jaxml import _check
 from jaxml._implicit import differentiable
 from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import matmul, sum_over_rows, total
+from jaxml._numerics import matmul
+from jaxml._sums import sum_over_rows, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Labels, Real, Rows, Scalar, Weights
 from jaxml.latent import _lloyd, _seeding
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 
 from jaxml import _check, _lapack, penalties
 from jaxml._loop import iterate
-from jaxml._numerics import column_sums, matmul, sample_mean, total
+from jaxml._numerics import matmul
+from jaxml._sums import column_sums, sample_mean, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar
 
 __all__ = [

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxml import _lapack
-from jaxml._numerics import matmul, total
+from jaxml._numerics import matmul
+from jaxml._sums import total
 from jaxml._typing import Array, Column, Real, Rows, Scalar
 
 __all__ = ["inverse"]

@@ -12,7 +12,8 @@ theorem 31.1.
 
 import jax.numpy as jnp
 
-from jaxml._numerics import matmul, sum_over_rows, total, xlogx
+from jaxml._numerics import matmul, xlogx
+from jaxml._sums import sum_over_rows, total
 from jaxml._typing import Array, Column, Float, Real, Rows, Scalar
 
 __all__ = ["logistic_gap", "squared_gap"]

@@ -20,7 +20,8 @@ from jax.flatten_util import ravel_pytree
 
 from jaxml import _lapack
 from jaxml._loop import iterate
-from jaxml._numerics import matmul, sum_over_rows
+from jaxml._numerics import matmul
+from jaxml._sums import sum_over_rows
 from jaxml._typing import Array, Bool, Column, Float, Int, Rows, Scalar
 from jaxml.linear import _affine
 from jaxml.linear._affine import Normal

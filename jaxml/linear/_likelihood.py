@@ -19,7 +19,8 @@ import jax.numpy as jnp
 from jaxml import losses
 from jaxml._lanes import any_lane
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import default_tol, matmul, total
+from jaxml._numerics import default_tol, matmul
+from jaxml._sums import total
 from jaxml._typing import Array, Scalar
 from jaxml.linear import _affine, _duality, _lbfgs, _newton, _orders, _separation, _softmax
 from jaxml.linear._affine import Params

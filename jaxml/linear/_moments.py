@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._lanes import any_lane, weighted_sums
-from jaxml._numerics import matmul, sum_over_rows, total
+from jaxml._numerics import matmul
+from jaxml._sums import sum_over_rows, total
 from jaxml._typing import Array, Column, Float, Int, Rows, Scalar
 from jaxml.linear import _affine
 

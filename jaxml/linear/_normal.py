@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from jaxml import penalties
 from jaxml._loop import Code, Fit, certify, input_flags, iterate
-from jaxml._numerics import default_tol, matmul, sum_over_rows, total
+from jaxml._numerics import default_tol, matmul
+from jaxml._sums import sum_over_rows, total
 from jaxml._typing import Array, Bool, Column, Float, Int, Real, Rows, Scalar
 from jaxml.linear import _affine, _dual
 from jaxml.linear._affine import Normal, Params, divide

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml._numerics import matmul, total
+from jaxml._numerics import matmul
+from jaxml._sums import total
 from jaxml._typing import Array, Column, Float, Rows, Scalar
 from jaxml.linear import _affine
 from jaxml.linear._affine import Normal, divide

@@ -14,7 +14,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxml import _lapack
-from jaxml._numerics import matmul, total
+from jaxml._numerics import matmul
+from jaxml._sums import total
 from jaxml._typing import Array, Bool, Column, Float, Rows, Scalar
 from jaxml.linear._affine import Params, divide
 from jaxml.linear._normal import Solution

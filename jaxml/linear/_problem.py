@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._loop import all_finite
-from jaxml._numerics import blocks, sum_over_rows, total
+from jaxml._sums import blocks, sum_over_rows, total
 from jaxml._typing import Array, Column, Float, PyTree, Rows, Scalar
 
 __all__ = ["Problem", "in_phases"]

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxml import _lapack
-from jaxml._numerics import matmul, sum_over_rows
+from jaxml._numerics import matmul
+from jaxml._sums import sum_over_rows
 from jaxml._typing import Array, Bool, Column, Int, Labels, Rows, Scalar
 from jaxml.linear import _softmax
 from jaxml.linear._problem import Problem

@@ -20,7 +20,8 @@ from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._lanes import one_at_a_time
 from jaxml._loop import Fit
-from jaxml._numerics import default_gap_tol, weighted_mean
+from jaxml._numerics import default_gap_tol
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _descent, _moments, _normal
 from jaxml.linear._affine import Params, predict

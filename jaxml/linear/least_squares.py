@@ -19,8 +19,9 @@ import jax.numpy as jnp
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit
-from jaxml._numerics import default_tol, matmul, weighted_mean
+from jaxml._numerics import default_tol, matmul
 from jaxml._scatter import Statistics, merge
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal, _orthogonal
 from jaxml.linear._affine import Params, predict

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jaxml import _check, losses
 from jaxml._implicit import differentiable
 from jaxml._loop import Fit
-from jaxml._numerics import default_gap_tol, default_tol, weighted_mean
+from jaxml._numerics import default_gap_tol, default_tol
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _inference, _likelihood, _normal, _orders
 from jaxml.linear._affine import Params

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from jaxml import _check, losses, penalties
 from jaxml._implicit import differentiable
 from jaxml._loop import Fit
-from jaxml._numerics import default_tol, weighted_mean
+from jaxml._numerics import default_tol
+from jaxml._sums import weighted_mean
 from jaxml._typing import ArrayLike, Column, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal
 from jaxml.linear._affine import Params, predict

@@ -22,7 +22,8 @@ from jax.flatten_util import ravel_pytree
 from jaxml import _check, _lapack, losses
 from jaxml._implicit import differentiable, solve_by_cg
 from jaxml._loop import Fit
-from jaxml._numerics import default_tol, matmul, weighted_mean
+from jaxml._numerics import default_tol, matmul
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _inference, _likelihood
 from jaxml.linear._affine import Params

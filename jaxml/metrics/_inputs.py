@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Bool, Column, Int, Scalar, Weights
 
 __all__ = [

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check, _order
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Scalar, Weights
 from jaxml.metrics import _inputs, _ranks
 

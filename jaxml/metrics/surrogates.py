@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Bool, Column, Int, Real, Scalar, Weights
 from jaxml.metrics import _inputs
 

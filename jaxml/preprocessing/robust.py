@@ -23,7 +23,8 @@ import jax.numpy as jnp
 
 from jaxml import _check, _order
 from jaxml._loop import Fit, certify, input_flags
-from jaxml._numerics import default_tol, total
+from jaxml._numerics import default_tol
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Column, Float, Rows, Scalar
 from jaxml.preprocessing import _columns
 

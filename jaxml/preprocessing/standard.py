@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._lanes import any_lane
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import column_sums, moments, total
+from jaxml._sums import column_sums, moments, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Rows
 from jaxml.preprocessing import _columns
 

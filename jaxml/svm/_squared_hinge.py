@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from jaxml import losses
 from jaxml._loop import Code, Fit, certify, input_flags
-from jaxml._numerics import default_tol, matmul, total
+from jaxml._numerics import default_tol, matmul
+from jaxml._sums import total
 from jaxml._typing import Scalar
 from jaxml.linear import _affine, _newton
 from jaxml.linear._affine import Params

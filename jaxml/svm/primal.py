@@ -21,7 +21,8 @@ import numpy as np
 from jaxml import _check, losses, penalties
 from jaxml._implicit import differentiable
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import default_gap_tol, matmul, total
+from jaxml._numerics import default_gap_tol, matmul
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Column, Int, Real, Rows, Scalar, Weights
 from jaxml.linear import _affine, _normal, _orders
 from jaxml.linear._affine import Params

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxml import _check
 from jaxml._lanes import one_at_a_time
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, Column, Int, Key, Scalar
 from jaxml.trees import _bootstrap, _criteria, _grow, _leaves
 from jaxml.trees._bins import Bins

@@ -11,7 +11,7 @@ Statistics of a row are (s_i [y_i = c] for each c, 1) or (s_i, s_i (y_i - a), 1)
 
 import jax.numpy as jnp
 
-from jaxml._numerics import weighted_mean
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, Column, Float, Labels, Scalar
 from jaxml.trees._split import Criterion
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import weighted_mean, xlogx
+from jaxml._numerics import xlogx
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, Bool, Column, Float, Int, Scalar
 from jaxml.trees._grow import Grown
 from jaxml.trees._histogram import by_node

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Column, Float, Scalar
 
 __all__ = [

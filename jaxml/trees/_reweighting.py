@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxml._lanes import one_at_a_time
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, Column, Float, Int, Labels, Scalar
 from jaxml.trees import _criteria, _grow, _leaves
 from jaxml.trees._bins import Bins

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from jaxml import _check
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import weighted_mean
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Labels, Rows, Scalar
 from jaxml.trees import _bins, _ensemble, _grow, _inputs, _leaves, _reweighting, tree
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from jaxml import _check
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import weighted_mean
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
 from jaxml.trees import _bagging, _bins, _criteria, _ensemble, _grow, _inputs, _leaves, tree
 

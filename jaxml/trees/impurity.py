@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import _check
-from jaxml._numerics import weighted_mean, xlogx
+from jaxml._numerics import xlogx
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Scalar
 
 __all__ = ["entropy", "gini", "variance"]

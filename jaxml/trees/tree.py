@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._lanes import one_at_a_time
 from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import total
+from jaxml._sums import total
 from jaxml._typing import Array, ArrayLike, Column, Float, Int, Real, Rows, Scalar
 from jaxml.trees import _bins, _criteria, _grow, _inputs, _leaves
 

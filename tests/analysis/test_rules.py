@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxml import losses, penalties
-from jaxml._numerics import weighted_mean
+from jaxml._sums import weighted_mean
 from jaxml.analysis import rules
 from jaxml.analysis.convexity import Evidence, classify, hessian_spectrum
 

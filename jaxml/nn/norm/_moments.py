@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxml._numerics import SHARDS, column_sums
+from jaxml._sums import SHARDS, column_sums
 from jaxml._typing import Array, Float, Rows
 
 __all__ = ["Moments", "Names", "of_channels", "of_rows"]
