@@ -1,5 +1,6 @@
 """The float32 round of a float64 fit changes no answer: constraints, certificate, codes, counts."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ KERNELS = {
 }
 
 
+moved = jax.jit(_smo._pairs)
+
+
 def bounds(y, caps):
     """(lo, hi)."""
     return jnp.minimum(y * caps, 0.0), jnp.maximum(y * caps, 0.0)
@@ -27,7 +31,7 @@ def float64_alone(K, y, caps, tol):
     no = jnp.array(False)
     state = _smo.State(jnp.zeros(len(y)), jnp.asarray(-1.0 * y), jnp.array(np.inf), no, no)
     for _ in range(100):
-        state, _ = _smo._pairs(K, lo, hi, state, jnp.asarray(tol), 1000)
+        state, _ = moved(K, lo, hi, state, jnp.asarray(tol), 1000)
         g = _smo.gradient(K, y, state.b)
         m, M = _smo.violation(state.b, g, lo, hi)
         state = state._replace(g=g, gap=m - M, stuck=no)
