@@ -12,7 +12,7 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 # The workers compile the same fits: one compiles, the others read, for as long as the run lasts.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache = tempfile.mkdtemp(prefix="jaxml-tests-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
     atexit.register(shutil.rmtree, _cache, ignore_errors=True)
 
 import hypothesis
@@ -21,11 +21,14 @@ import numpy as np
 import pytest
 
 # Most of the time of this suite is compilation. Of it jaxlib 0.10's fusion emitters take half, and
-# the older ones are as exact; the cutting of programs into parts takes a fifth of what remains.
-# Later versions, the tests on two devices, the canaries and the fits of `jaxml verify` have the
-# default.
+# the older ones are as exact; the cutting of programs into parts takes a fifth of what remains, and
+# the second and third pass of LLVM's optimizer, which leave the vectors of the first, a tenth.
+# Later versions, the canaries and the fits of `jaxml verify` have the default.
 if jaxlib.__version__.startswith("0.10."):
-    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    quick = (
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1 "
+        "--xla_backend_optimization_level=1"
+    )
     os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax

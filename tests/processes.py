@@ -62,5 +62,5 @@ def run(code: str, **more: str) -> str:
 
 def run_on_two_devices(code: str) -> None:
     """Run code that begins with what TWO_DEVICES defines: split and same, in float64."""
-    flags = "--xla_force_host_platform_device_count=2"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2".strip()
     run(TWO_DEVICES + textwrap.dedent(code), XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
