@@ -16,11 +16,12 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Bool, Float, Int, Key, Rows, Scalar
 from jaxml.trees._bins import Bins
 from jaxml.trees._sampling import best_of, best_of_some, random_order
-from jaxml.trees._split import SLOTS, Best, Criterion, of_feature
+from jaxml.trees._split import SLOTS, Best, Criterion, of_each, of_feature
 
 __all__ = ["Grown", "Tree", "depth", "grow", "leaves"]
 
 LARGEST = 2**28  # numbers in the histograms of a feature: 1 GB in float32
+SMALL = 2**16  # numbers that leave room in cache for others
 
 
 class Tree(NamedTuple):
@@ -86,7 +87,8 @@ def grow(
     (d, n), m = bins.codes.shape, 2 ** (max_depth + 1) - 1
     n_bins, n_slots = bins.thresholds.shape[1] + 1, min(2 ** max(max_depth - 1, 0), max(n // 2, 1))
     n_slots = n_slots if n_slots <= SLOTS else -(-n_slots // SLOTS) * SLOTS
-    if max(n_bins * (n_slots + 1) * u.shape[1], m) > LARGEST:
+    size = n_bins * (n_slots + 1) * u.shape[1]
+    if max(size, m) > LARGEST:
         raise ValueError(
             f"max_depth={max_depth} needs a tree of {m} nodes and {n_slots} histograms of {n_bins} "
             f"bins, more than {LARGEST} numbers: lower max_depth or n_bins"
@@ -106,8 +108,9 @@ def grow(
         if features is not None:
             usable = usable & features[:, None]
         if key is None or max_features is None or max_features >= d:
-            each = jax.lax.map(one, bins.codes)  # a feature's histogram stays in cache
-            feature, best = best_of(each, usable)
+            # Histograms stay in cache; those of two features, where they do, keep two cores busy.
+            together = 2 if size <= SMALL else 1
+            feature, best = best_of(of_each(one, bins.codes, together=together), usable)
         else:
             order = random_order(level.node, usable, key)
             open_ = level.node < m

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxml._typing import Array, Bool, Float, Int, Scalar
 from jaxml.trees._histogram import histogram, running
 
-__all__ = ["SLOTS", "Best", "Criterion", "of_feature", "ties"]
+__all__ = ["SLOTS", "Best", "Criterion", "of_each", "of_feature", "ties"]
 
 Sums = Float[Array, "c ..."]
 SLOTS = 8  # searched at a time
@@ -40,6 +40,19 @@ class Best(NamedTuple):
 def ties(gain: Array, best: Array) -> Bool[Array, "..."]:
     """Whether a gain is the best but for rounding, which the order of the rows may change."""
     return gain >= best - 32 * jnp.finfo(gain.dtype).eps * jnp.abs(best)
+
+
+def of_each(search: Callable[[Array], Best], features: Array, *, together: int) -> Best:
+    """The best splits by each feature, some of them searched together."""
+    d = len(features)
+
+    def some(j: Array) -> tuple[Best, ...]:
+        return tuple(search(features[jnp.minimum(j + i, d - 1)]) for i in range(together))
+
+    def in_order(*parts: Array) -> Array:
+        return jnp.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])[:d]
+
+    return jax.tree.map(in_order, *jax.lax.map(some, jnp.arange(0, d, together)))
 
 
 def of_feature(
