@@ -14,6 +14,7 @@ lower minimum than a group that holds one of the c lowest, so c groups hold them
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ SPARE = 8  # further candidates, so that near-ties and rounding seldom defeat th
 BLOCK = 2**21  # scores in a block on a CPU: 8 MB in float32, which stay in cache
 LARGE_BLOCK = 2**25  # on an accelerator
 AT_ONCE = 8  # queries compared with every row at a time
+Squares = Callable[[Rows, Rows, Array], Array]
 FAR = 1e30  # the score of a row that is not there; those of scaled rows are below 10 d
 
 
@@ -55,22 +57,25 @@ def nearest(
       alive: False for rows that are not there; if fewer than k are, the others' index is n.
     """
     there = jnp.ones(Z.shape[0], bool) if alive is None else alive
-    blocked = [partial(_in_blocks, k=k, block=block) for block in (BLOCK, LARGE_BLOCK)]
-    return jax.lax.platform_dependent(Z, X, there, cpu=blocked[0], default=blocked[1])
+    on_cpu = partial(_in_blocks, k=k, block=BLOCK, squares=_squares_by_row)
+    elsewhere = partial(_in_blocks, k=k, block=LARGE_BLOCK, squares=_squares)
+    return jax.lax.platform_dependent(Z, X, there, cpu=on_cpu, default=elsewhere)
 
 
-def _in_blocks(Z: Rows, X: Rows, there: Array, *, k: int, block: int) -> tuple[Array, Array]:
+def _in_blocks(
+    Z: Rows, X: Rows, there: Array, *, k: int, block: int, squares: Squares
+) -> tuple[Array, Array]:
     (n, d), m = Z.shape, X.shape[0]
-    size = min(m, max(AT_ONCE, block // n))
-    count = -(-m // size)
+    count = -(-m // min(m, max(AT_ONCE, block // n)))
+    size = -(-m // count)
     center = jnp.mean(Z, axis=0)
     A, B = X - center[None, :], Z - center[None, :]
     attempts = [
-        partial(_attempt, Z, there, *_scored(B, there, k, dtype), k=k)
+        partial(_attempt, Z, there, *_scored(B, there, k, dtype), k=k, squares=squares)
         for dtype in dict.fromkeys((jnp.float32, Z.dtype.type))
     ]
     fill = ((0, count * size - m), (0, 0))
-    parts = [jnp.pad(a, fill).reshape(count, size, d) for a in (X, A)]
+    parts = [jnp.pad(a, fill, mode="edge").reshape(count, size, d) for a in (X, A)]
 
     def of_block(part: list[Array]) -> tuple[Array, Array]:
         found, unsure = attempts[0](*part)
@@ -103,20 +108,21 @@ def _scored(B: Rows, there: Array, k: int, dtype: Any) -> tuple[Float[Array, "d+
 
 
 def _attempt(
-    Z: Rows, there: Array, W: Array, groups: int, c: int, x: Rows, a: Rows, *, k: int
-) -> tuple[tuple[Array, Array], Array]:
+    Z: Rows, there: Array, W: Array, groups: int, c: int, x: Rows, a: Rows, *,
+    k: int, squares: Squares,
+) -> tuple[tuple[Array, Array], Array]:  # fmt: skip
     """The k nearest among the c of lowest score, and whether another row could be as near."""
     (size, d), n = x.shape, len(Z)
     ones = jnp.ones((size, 1), W.dtype)
     scores = matmul(jnp.concatenate([a.astype(W.dtype), ones], axis=1), W)
     bounds, index = _lowest(scores.reshape(size, groups, -1), c)
-    index, squares = _ranked(x, Z, there, index)
+    index, measured = _ranked(x, Z, there, index, squares)
     last = bounds[:, -1].astype(x.dtype)
     bound = last + (1 - _error(d, W.dtype)) * jnp.sum(a**2, axis=1)
-    near = bound <= (1 + _error(d, x.dtype)) * squares[:, k - 1]
+    near = bound <= (1 + _error(d, x.dtype)) * measured[:, k - 1]
     # With c = n every row was measured; FAR: every row that is there was.
     unsure = near & (last < FAR / 2) & (c < n)
-    return (index[:, :k], squares[:, :k]), unsure
+    return (index[:, :k], measured[:, :k]), unsure
 
 
 def _lowest(scores: Float[Array, "b g w"], c: int) -> tuple[Array, Array]:
@@ -132,17 +138,27 @@ def _lowest(scores: Float[Array, "b g w"], c: int) -> tuple[Array, Array]:
     return -low, rank * width + jnp.take_along_axis(group, which, axis=1)
 
 
-def _ranked(x: Rows, Z: Rows, there: Array, index: Array) -> tuple[Array, Array]:
-    """Candidates in order of their squared distance, by direct differences, then of their index."""
+def _squares(x: Rows, Z: Rows, index: Int[Array, "b c"]) -> Float[Array, "b c"]:
+    """||x_i - z_j||^2 for the c rows j of Z that go with each x_i, by differences."""
+    return jnp.sum((x[:, None, :] - Z[index]) ** 2, axis=2)
+
+
+def _squares_by_row(x: Rows, Z: Rows, index: Array) -> Array:
+    """The same on a CPU: in a loop of jaxlib 0.12, one kernel that keeps no differences."""
+    return jax.lax.map(lambda one: jnp.sum((one[0][None, :] - Z[one[1]]) ** 2, axis=1), (x, index))
+
+
+def _ranked(x: Rows, Z: Rows, there: Array, index: Array, squares: Squares) -> tuple[Array, Array]:
+    """Candidates in order of their squared distance, then of their index."""
     n = Z.shape[0]
     within = jnp.minimum(index, n - 1)
-    squares = jnp.sum((x[:, None, :] - Z[within]) ** 2, axis=2)
     gone = (index >= n) | ~there[within]
-    squares, index = jnp.where(gone, FAR, squares), jnp.where(gone, n, index)
+    measured = jnp.where(gone, FAR, squares(x, Z, within))
+    index = jnp.where(gone, n, index)
     # Two rankings instead of a sort by both: of equals top_k takes the first, the lower index.
     index, order = jax.lax.top_k(-index, index.shape[1])
-    squares, rank = jax.lax.top_k(-jnp.take_along_axis(squares, order, axis=1), index.shape[1])
-    return jnp.take_along_axis(-index, rank, axis=1), -squares
+    measured, rank = jax.lax.top_k(-jnp.take_along_axis(measured, order, axis=1), index.shape[1])
+    return jnp.take_along_axis(-index, rank, axis=1), -measured
 
 
 def _among_all(

@@ -60,11 +60,13 @@ def test_blocks_and_unsure_queries_give_the_same(monkeypatch):
     X = jnp.asarray(data("normal", 700, 3, "float32")) / 8
     there = jnp.ones(700, bool)
 
-    def blocked(queries, block):
-        find = jax.jit(lambda Z, X, there: _search._in_blocks(Z, X, there, k=4, block=block))
+    def blocked(queries, block, squares=_search._squares_by_row):
+        how = {"k": 4, "block": block, "squares": squares}
+        find = jax.jit(lambda Z, X, there: _search._in_blocks(Z, X, there, **how))
         return find(X, queries, there)
 
-    whole, parts = blocked(X, _search.LARGE_BLOCK), blocked(X, 20_000)  # 25 blocks of 28 queries
+    whole = blocked(X, _search.LARGE_BLOCK, _search._squares)
+    parts = blocked(X, 20_000)  # 25 blocks of 28 queries
     uneven = blocked(X[:691], 20_000)
     assert (whole[0] == parts[0]).all()
     assert (whole[0][:691] == uneven[0]).all()
