@@ -27,7 +27,7 @@ from jaxml._typing import Array, Bool, Float
 
 __all__ = ["Plan", "as_mask", "attend", "outputs", "plan"]
 
-CPU, ACCELERATOR = 2**20, 2**28  # scores in a block: 4 MB in float32, and 1 GB
+CPU, ACCELERATOR = 2**23, 2**28  # scores in a block: 32 MB in float32, and 1 GB
 
 
 class Plan(NamedTuple):
@@ -114,7 +114,14 @@ def _(plan: Plan, primals: tuple, tangents: tuple) -> tuple:
     o, l = outputs(plan, mask, q, k, v)
     # Kept from the forward pass are o and l; whatever has the size of the scores is recomputed.
     change = jax.checkpoint(_change)
-    return (o, l), _by_blocks(change, plan, mask, (q, o, l, dq), (k, v, dk, dv))
+    smaller = _quarter(plan, *q.shape[:2], k.shape[1])
+    return (o, l), _by_blocks(change, smaller, mask, (q, o, l, dq), (k, v, dk, dv))
+
+
+def _quarter(cut: Plan, n: int, t: int, s: int) -> Plan:
+    """Blocks of the derivative, which holds four arrays of the size of the scores."""
+    scores = cut.group * cut.rows * s // 4
+    return plan(n, t, s, causal=cut.causal, heads=cut.heads, scores=scores)
 
 
 def _product(a: Array, b: Array) -> Array:
@@ -131,13 +138,13 @@ def _output(keep: Array | None, rows: tuple, columns: tuple) -> tuple[Array, Arr
     """(o, l) of a block."""
     (q,), (k, v) = rows, columns
     z = _scores(keep, q, k)
-    top = jnp.max(z, axis=-1, keepdims=True)
-    top = jnp.where(top == -jnp.inf, 0.0, top)  # -inf - (-inf) would be NaN
+    # -inf - (-inf) would be NaN, and 0 / 0; a bound from below costs a CPU less than a choice.
+    limits = jnp.finfo(z.dtype)
+    top = jnp.maximum(jnp.max(z, axis=-1, keepdims=True), limits.min)
     e = jnp.exp(z - top)
     total = jnp.sum(e, axis=-1, keepdims=True)
-    empty = total == 0
-    total = jnp.where(empty, 1.0, total)
-    return jnp.matmul(e, v) / total, jnp.where(empty, jnp.inf, top + jnp.log(total))
+    some = jnp.maximum(total, limits.tiny)
+    return jnp.matmul(e, v) / some, jnp.where(total == 0, jnp.inf, top + jnp.log(some))
 
 
 def _change(keep: Array | None, rows: tuple, columns: tuple) -> tuple[Array, Array]:
