@@ -114,7 +114,7 @@ def _(plan: Plan, primals: tuple, tangents: tuple) -> tuple:
     o, l = outputs(plan, mask, q, k, v)
     # Kept from the forward pass are o and l; whatever has the size of the scores is recomputed.
     change = jax.checkpoint(_change)
-    smaller = _quarter(plan, *q.shape[:2], k.shape[1])
+    smaller = _quarter(plan, q.shape[0], q.shape[1], k.shape[1])
     return (o, l), _by_blocks(change, smaller, mask, (q, o, l, dq), (k, v, dk, dv))
 
 

@@ -112,15 +112,14 @@ def _tangents(primals: tuple, tangents: tuple) -> tuple:
     R = S[d:]
     before = jnp.concatenate([state.hidden[None], y])[:-1]
     inputs = jnp.concatenate([x, before], axis=2).reshape(t * n, S.shape[0])
-    # The gradient of S sums over rows, which a CPU does in less time on a transposed copy.
-    inputs = jax.lax.optimization_barrier(inputs.T)
-    du = dx.reshape(t * n, d) @ S[:d] + jax.lax.dot_general(inputs, dS, (((0,), (0,)), ((), ())))
+    du = dx.reshape(t * n, d) @ S[:d] + inputs @ dS
     du = (du + jnp.broadcast_to(db, du.shape)).reshape(t, n, b.size)
 
     def step(dstate: State, now: tuple) -> tuple[State, Array]:
         du, (K, A, B), real = now
         dh, dc = dstate
-        i, f, g, o = jnp.split(K[0] * (du + dh @ R), 4, axis=1)
+        # Linear in du and dh at once: a K taken apart before would be copied, for all t.
+        i, f, g, o = jnp.split((K * (du + dh @ R)[None])[0], 4, axis=1)
         dc = A * dc + (i + f + g)
         new = o + B * dc
         if real is not None:
