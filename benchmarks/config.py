@@ -1,6 +1,6 @@
 """Read a benchmark configuration: TOML in, checked tuples out; every error names its key.
 
-[run]      dtypes seed platform pairs min_pairs seconds pause compile_aim
+[run]      dtypes seed platform pairs min_pairs seconds pause wake compile_aim
 [limits]   copy_bytes gemm                     sizes of the copy and of the square product
 [imports]  repeats aim                         optional: what ``import jaxml`` adds, in seconds
 [environment]  NAME = "VALUE"                  optional: of the processes that measure, both sides
@@ -75,6 +75,7 @@ class Timing(NamedTuple):
     min_pairs: int  # fewest, also for peers that are far behind
     seconds: float  # no further pair is begun after this time
     pause: float  # idle seconds before each run, so that spinning thread pools fall asleep
+    wake: float  # seconds of untimed runs after it, where a run is shorter than that
     compile_aim: float  # seconds of tracing, lowering and compiling allowed per fit
 
 
@@ -217,6 +218,7 @@ def load(path: str | Path) -> Config:
         min_pairs=run.take("min_pairs", int, low=1),
         seconds=run.take("seconds", float, low=0.0),
         pause=run.take("pause", float, low=0.0),
+        wake=run.take("wake", float, low=0.0),
         compile_aim=run.take("compile_aim", float, low=0.0),
     )
     imports = None

@@ -63,7 +63,11 @@ def seconds_of(run: Callable[[], Any]) -> float:
 
 
 def pairs(a: Callable[[], Any], b: Callable[[], Any], timing: Timing, most: int) -> Pairs:
-    """Time A B A B ... until most pairs are done, or the seconds are spent and min_pairs are."""
+    """Time A B A B ... until most pairs are done, or the seconds are spent and min_pairs are.
+
+    What is timed is a steady state: a side whose runs are short runs for a while, untimed, before
+    each run that counts, since cores that were idle take up work late.
+    """
     times = Pairs([], [])
     begin = time.perf_counter()
     for done in range(most):
@@ -71,6 +75,9 @@ def pairs(a: Callable[[], Any], b: Callable[[], Any], timing: Timing, most: int)
             break
         for run, into in ((a, times.a), (b, times.b)):
             time.sleep(timing.pause)
+            awake = time.perf_counter() + timing.wake
+            while time.perf_counter() < awake and (not into or min(into) < timing.wake):
+                seconds_of(run)
             into.append(seconds_of(run))
     return times
 

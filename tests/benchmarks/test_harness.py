@@ -18,7 +18,7 @@ from benchmarks.worker import plain, selected
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("bench_*.toml"))
-TIMING = Timing(pairs=15, min_pairs=2, seconds=5.0, pause=0.0, compile_aim=60.0)
+TIMING = Timing(pairs=15, min_pairs=2, seconds=5.0, pause=0.0, wake=0.0, compile_aim=60.0)
 
 TINY = """
 [run]
@@ -28,6 +28,7 @@ pairs = 3
 min_pairs = 2
 seconds = 1
 pause = 0.0
+wake = 0.0
 compile_aim = 60.0
 [environment]
 MALLOC_TOP_PAD_ = "1000000"
@@ -118,6 +119,20 @@ def test_pairs_interleave_and_keep_the_fewest():
     assert len(times.a) == len(times.b) == 4
     hurried = TIMING._replace(seconds=0.0)
     assert len(harness.pairs(lambda: None, lambda: None, hurried, 9).a) == TIMING.min_pairs
+
+
+def test_short_runs_wake_the_cores_untimed_and_long_ones_do_not():
+    def run(name, seconds):
+        order.append(name)
+        time.sleep(seconds)
+
+    order = []
+    sides = (lambda: run("a", 0.004), lambda: run("b", 0.1))
+    times = harness.pairs(*sides, TIMING._replace(wake=0.02), 3)
+    assert len(times.a) == len(times.b) == 3
+    assert order.count("b") == 4  # once more where nothing is known of its time
+    assert order.count("a") >= 3 * 3
+    assert max(times.a) < 0.02  # what is timed is one run
 
 
 def test_interval_is_the_median_and_holds_it():
