@@ -9,7 +9,6 @@
   [case."NAME".peers.LABEL]                    options of the peer, and its ladder ``tol``
 """
 
-import inspect
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +31,7 @@ from benchmarks import (
     trees_ensembles,
     tsne,
 )
+from benchmarks.tables import REQUIRED, ConfigError, Table, keywords, typed
 
 FAMILIES = (
     linear, svm, bayes, pca, kmeans, mixtures, tsne, neighbors, trees, nn_conv, nn_norm,
@@ -39,11 +39,6 @@ FAMILIES = (
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")
-REQUIRED: Any = object()
-
-
-class ConfigError(ValueError):
-    """The configuration does not say what the harness needs; the text names the key."""
 
 
 class Peer(NamedTuple):
@@ -93,75 +88,21 @@ class Config(NamedTuple):
     cases: tuple[Case, ...]
 
 
-class _Table:
-    """A TOML table whose keys are taken one by one; what is left over is an error."""
-
-    def __init__(self, values: Any, where: str):
-        if not isinstance(values, dict):
-            raise ConfigError(f"{where}: expected a table, got {values!r}")
-        self.values, self.where = dict(values), where
-
-    def take(self, key: str, kind: type, default: Any = REQUIRED, low: float | None = None) -> Any:
-        where = f"{self.where}.{key}" if self.where else key
-        if key not in self.values:
-            if default is REQUIRED:
-                raise ConfigError(f"{where}: missing, expected {kind.__name__}")
-            return default
-        return _typed(self.values.pop(key), kind, where, low)
-
-    def table(self, key: str, default: Any = REQUIRED) -> "_Table":
-        return _Table(self.take(key, dict, default), f"{self.where}.{key}" if self.where else key)
-
-    def done(self) -> None:
-        for key in self.values:
-            raise ConfigError(
-                f"{self.where}.{key}: unknown key" if self.where else f"{key}: unknown key"
-            )
-
-
-def _typed(value: Any, kind: type, where: str, low: float | None = None) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{where}: expected {kind.__name__}, got {value!r}")
-    if low is not None and not value >= low:
-        raise ConfigError(f"{where}: expected at least {low}, got {value!r}")
-    return value
-
-
-def _keywords(function: Callable, values: dict[str, Any], where: str) -> dict[str, Any]:
-    """Check values against the keyword-only arguments of function; return them typed."""
-    known = {
-        name: p
-        for name, p in inspect.signature(function).parameters.items()
-        if p.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    for name in values:
-        if name not in known:
-            raise ConfigError(f"{where}.{name}: unknown key, expected one of {', '.join(known)}")
-    for name, p in known.items():
-        if name not in values and p.default is inspect.Parameter.empty:
-            raise ConfigError(f"{where}.{name}: missing, expected {p.annotation.__name__}")
-    return {
-        name: _typed(v, known[name].annotation, f"{where}.{name}") for name, v in values.items()
-    }
-
-
 def _ladder(values: Any, where: str) -> tuple[float | None, ...]:
     values = values if isinstance(values, list) else [values]
     if not values:
         raise ConfigError(f"{where}: expected at least one tolerance, got []")
-    return tuple(_typed(v, float, where, low=0.0) for v in values)
+    return tuple(typed(v, float, where, low=0.0) for v in values)
 
 
-def _peer(label: str, table: _Table, function: Callable) -> Peer:
+def _peer(label: str, table: Table, function: Callable) -> Peer:
     tol = (
         _ladder(table.values.pop("tol"), f"{table.where}.tol") if "tol" in table.values else (None,)
     )
-    return Peer(label, _keywords(function, table.values, table.where), tol)
+    return Peer(label, keywords(function, table.values, table.where), tol)
 
 
-def _dtypes(table: _Table, default: Any = REQUIRED) -> tuple[str, ...]:
+def _dtypes(table: Table, default: Any = REQUIRED) -> tuple[str, ...]:
     dtypes = tuple(table.take("dtypes", list, default))
     if not dtypes or not set(dtypes) <= set(DTYPES):
         expected = ", ".join(DTYPES)
@@ -169,7 +110,7 @@ def _dtypes(table: _Table, default: Any = REQUIRED) -> tuple[str, ...]:
     return dtypes
 
 
-def _case(name: str, table: _Table, dtypes: tuple[str, ...]) -> Case:
+def _case(name: str, table: Table, dtypes: tuple[str, ...]) -> Case:
     job = table.take("job", str)
     if job not in JOBS:
         raise ConfigError(f"{table.where}.job: expected one of {', '.join(JOBS)}, got {job!r}")
@@ -184,7 +125,7 @@ def _case(name: str, table: _Table, dtypes: tuple[str, ...]) -> Case:
     case = Case(
         name=name,
         job=job,
-        sizes=_keywords(JOBS[job].build, sizes.values, sizes.where),
+        sizes=keywords(JOBS[job].build, sizes.values, sizes.where),
         dtypes=dtypes,
         gap={dtype: gaps.take(dtype, float, low=0.0) for dtype in dtypes},
         tol={
@@ -208,7 +149,7 @@ def load(path: str | Path) -> Config:
       ConfigError: A key is missing, unknown, or of the wrong type; the message names it.
     """
     try:
-        top = _Table(tomllib.loads(Path(path).read_text(encoding="utf-8")), "")
+        top = Table(tomllib.loads(Path(path).read_text(encoding="utf-8")), "")
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     run, limits = top.table("run"), top.table("limits")

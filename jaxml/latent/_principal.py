@@ -1,7 +1,9 @@
-"""The fit of a principal component analysis, and what certifies it. Symbols as in pca."""
+"""Principal component analysis: its fit, what certifies it, and its model. Symbols as in pca."""
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from jaxml import _scatter
@@ -13,7 +15,10 @@ from jaxml._typing import Array, Column, Float, Key, Rows, Scalar
 from jaxml.latent import _spectrum
 from jaxml.latent._spectrum import Spectrum
 
-__all__ = ["Params", "certified", "covariance", "degrees", "rounding", "solve"]
+__all__ = [
+    "Params", "certified", "covariance", "degrees", "log_likelihood", "rounding", "solve",
+    "solve_statistics", "transform",
+]  # fmt: skip
 
 
 class Params(NamedTuple):
@@ -62,6 +67,16 @@ def solve(
         found = (_spectrum.by_svd if method == "svd" else _spectrum.by_gram)(A, k)
     flags = input_flags(X, s, s, witness)
     return certified(found, mean, jnp.sum(s), tol, flags, unmet)
+
+
+def solve_statistics(sums: Statistics, tol: Scalar, *, k: int) -> Fit[Params]:
+    """The same from the statistics of the rows."""
+    S, mean, _, witness = covariance(sums)
+    broken = ~(jnp.isfinite(jnp.max(jnp.abs(sums.scatter))) & jnp.isfinite(witness).all())
+    broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(mean))) | ~jnp.isfinite(sums.mass)
+    flags = ((Code.NONFINITE_INPUT, broken),)
+    found = _spectrum.by_covariance(S, k)
+    return certified(found, mean, sums.mass, tol, flags, Code.ILL_CONDITIONED)
 
 
 def degrees(mass: Scalar) -> Scalar:
@@ -114,3 +129,31 @@ def certified(
 def rounding(top: Scalar, d: int) -> Scalar:
     """How far apart equal eigenvalues may be computed."""
     return 4 * d * jnp.finfo(top.dtype).eps * top
+
+
+@partial(jax.jit, static_argnames="whiten")
+def transform(params: Params, X: Rows, *, whiten: bool) -> Float[Array, "n k"]:
+    """The coordinates of each row; see pca.transform."""
+    Z = matmul(X - params.mean[None, :], params.components.T)
+    if whiten:
+        values = params.explained_variance
+        scale = jnp.where(values > 0, jax.lax.rsqrt(jnp.where(values > 0, values, 1.0)), 0.0)
+        Z = Z * scale[None, :]
+    return Z
+
+
+@jax.jit
+def log_likelihood(params: Params, X: Rows) -> Column:
+    """Return log p(x) of each row; see pca.log_likelihood."""
+    mean, V, values, noise = params
+    k, d = V.shape
+    least = jnp.finfo(values.dtype).eps * values[0] + jnp.finfo(values.dtype).tiny
+    values, noise = jnp.maximum(values, least), jnp.maximum(noise, least)
+    A = X - mean[None, :]
+    Z = matmul(A, V.T)
+    distance = jnp.sum(Z**2 / values[None, :], axis=1)
+    log_det = jnp.sum(jnp.log(values))
+    if k < d:
+        distance = distance + jnp.sum((A - matmul(Z, V)) ** 2, axis=1) / noise
+        log_det = log_det + (d - k) * jnp.log(noise)
+    return -0.5 * (d * jnp.log(2 * jnp.pi) + log_det + distance)

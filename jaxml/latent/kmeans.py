@@ -12,7 +12,7 @@ Reference: Bishop (2006), Pattern recognition and machine learning, eq. (9.1) to
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,19 +20,13 @@ import jax.numpy as jnp
 from jaxml import _check
 from jaxml._implicit import differentiable
 from jaxml._lanes import one_at_a_time
-from jaxml._loop import Code, Fit, certify
+from jaxml._loop import Fit
 from jaxml._numerics import matmul
-from jaxml._sums import sum_over_rows, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Labels, Real, Rows, Scalar, Weights
-from jaxml.latent import _lloyd, _seeding
+from jaxml.latent import _clusters, _lloyd, _seeding
+from jaxml.latent._clusters import Params
 
 __all__ = ["Params", "fit", "inertia", "init", "predict"]
-
-
-class Params(NamedTuple):
-    """k points that stand for the rows."""
-
-    centroids: Float[Array, "k d"]  # c_j
 
 
 def init(
@@ -64,13 +58,9 @@ def _arguments(X: Any, sample_weight: Any, k: Any) -> tuple[Rows, Column, int]:
     return X, _check.weights(sample_weight, X), k
 
 
-def _mean(X: Rows, s: Column) -> Float[Array, " d"]:
-    return sum_over_rows(matmul, s / total(s), X)
-
-
 @partial(jax.jit, static_argnames=("k", "impl"))
 def _init(X: Rows, s: Column, numbers: Array, *, k: int, impl: str) -> Float[Array, "k d"]:
-    m = _mean(X, s)
+    m = _clusters.mean(X, s)
     key = jax.random.wrap_key_data(numbers, impl=impl)
     return _seeding.plus_plus(X - m[None, :], s, key, k=k) + m[None, :]
 
@@ -100,25 +90,7 @@ def inertia(params: Params, X: ArrayLike, *, sample_weight: Weights = None) -> S
     """
     X = _check.rows(X, d=params.centroids.shape[1])
     s = _check.weights(sample_weight, X)
-    return _check.scores(X, _inertia(params, X, s))
-
-
-@jax.jit
-def _inertia(params: Params, X: Rows, s: Column) -> Scalar:
-    C = params.centroids
-    m = jax.lax.stop_gradient(jnp.mean(C, axis=0))
-
-    centered = jax.lax.stop_gradient(C) - m[None, :]
-
-    def sums(find: Any, X: Rows, s: Column) -> Scalar:
-        labels = find(jax.lax.stop_gradient(X) - m[None, :], centered)
-        return total(jnp.where(s > 0, s * _lloyd.distances(X, C, labels), 0.0))
-
-    def by(find: Any) -> Any:
-        return partial(sum_over_rows, partial(sums, find))
-
-    exactly = by(lambda A, C: _lloyd.by_differences(A, C)[0])
-    return jax.lax.cond(_lloyd.crowded(centered), exactly, by(_lloyd.nearest), X, s)
+    return _check.scores(X, _clusters.inertia(params, X, s))
 
 
 def fit(
@@ -185,7 +157,7 @@ def _fit(
     X: Rows, s: Column, start: Any, tol: Scalar, *, k: int, n_init: int, max_iter: int, impl: str
 ) -> Fit[Params]:
     def objective(params: Params, theta: Any) -> Scalar:
-        return _inertia(params, *theta)
+        return _clusters.inertia(params, *theta)
 
     def optimality(params: Params, theta: Any) -> Params:
         # c_j - sum_{l_i = j} s_i x_i / N_j, as a weighted mean of differences that do not cancel
@@ -200,48 +172,8 @@ def _fit(
     def inverse(params: Params, theta: Any):
         return lambda F: F  # dF/dC = 1
 
-    solve = partial(_solve, k=k, n_init=n_init, max_iter=max_iter, impl=impl)
+    solve = partial(_clusters.solve, k=k, n_init=n_init, max_iter=max_iter, impl=impl)
     derived = differentiable(
         one_at_a_time(solve), objective=objective, optimality=optimality, inverse=inverse
     )
     return derived((X, s), (start, tol))
-
-
-def _solve(theta: Any, how: Any, *, k: int, n_init: int, max_iter: int, impl: str) -> Fit[Params]:
-    (X, s), (start, tol) = theta, how
-    m = _mean(X, s)
-    A = X - m[None, :]
-    v = sum_over_rows(lambda p, A: matmul(p, A * A), s / total(s), A).mean()
-
-    def run(A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar) -> tuple:
-        ended, n_iter = _lloyd.minimize(A, s, C, v, tol=tol, max_iter=max_iter)
-        return ended, n_iter, _inertia(Params(ended.centroids), A, s)
-
-    def restart(A: Rows, s: Column, numbers: Array, v: Scalar, tol: Scalar) -> tuple:
-        key = jax.random.wrap_key_data(numbers, impl=impl)
-        return run(A, s, _seeding.plus_plus(A, s, key, k=k), v, tol)
-
-    if isinstance(start, Params):
-        ended, n_iter, J = run(A, s, start.centroids - m[None, :], v, tol)
-    elif n_init == 1:
-        ended, n_iter, J = restart(A, s, start, v, tol)
-    else:
-        keys = jax.random.split(jax.random.wrap_key_data(start, impl=impl), n_init)
-        lanes = jax.vmap(one_at_a_time(restart), (None, None, 0, None, None))
-        tried = lanes(A, s, jax.random.key_data(keys), v, tol)
-        best = jnp.argmin(jnp.where(jnp.isfinite(tried[2]), tried[2], jnp.inf))
-        ended, n_iter, J = jax.tree.map(lambda leaf: leaf[best], tried)
-    least, most = jnp.min(s), jnp.max(s)
-    unweighted = ~((least >= 0) & (most > 0))
-    broken = ~jnp.isfinite(X).all() | ~jnp.isfinite(most) | jnp.isnan(least)
-    return certify(
-        Params(ended.centroids + m[None, :]),
-        objective=J,
-        residual=_lloyd.residual(ended, v),
-        tol=tol,
-        n_iter=n_iter,
-        flags=(
-            (Code.NONFINITE_INPUT, broken),
-            (Code.DEGENERATE, unweighted | (ended.mass == 0).any()),
-        ),
-    )

@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import _check, _scatter
-from jaxml._loop import Code, Fit
+from jaxml._loop import Fit
 from jaxml._numerics import default_tol, matmul
 from jaxml._scatter import Statistics, merge
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar
-from jaxml.latent import _perturbation, _principal, _spectrum
+from jaxml.latent import _perturbation, _principal
 from jaxml.latent._principal import Params
 
 __all__ = [
@@ -163,12 +163,7 @@ def from_statistics(
 @partial(jax.jit, static_argnames="k")
 def _from_statistics(statistics: Statistics, tol: Scalar, *, k: int) -> Fit[Params]:
     def solve(sums: Statistics, tol: Scalar) -> Fit[Params]:
-        S, mean, _, witness = _principal.covariance(sums)
-        broken = ~(jnp.isfinite(jnp.max(jnp.abs(sums.scatter))) & jnp.isfinite(witness).all())
-        broken = broken | ~jnp.isfinite(jnp.max(jnp.abs(mean))) | ~jnp.isfinite(sums.mass)
-        flags = ((Code.NONFINITE_INPUT, broken),)
-        found = _spectrum.by_covariance(S, k)
-        return _principal.certified(found, mean, sums.mass, tol, flags, Code.ILL_CONDITIONED)
+        return _principal.solve_statistics(sums, tol, k=k)
 
     return _perturbation.with_derivative(solve, _perturbation.of_statistics)(statistics, tol)
 
@@ -189,17 +184,7 @@ def transform(params: Params, X: ArrayLike, *, whiten: bool = False) -> Float[Ar
       ValueError: X has another number of columns, or a concrete X holds NaN or inf.
     """
     X = _check.rows(X, d=params.mean.shape[0])
-    return _check.scores(X, _transform(params, X, whiten=bool(whiten)))
-
-
-@partial(jax.jit, static_argnames="whiten")
-def _transform(params: Params, X: Rows, *, whiten: bool) -> Float[Array, "n k"]:
-    Z = matmul(X - params.mean[None, :], params.components.T)
-    if whiten:
-        values = params.explained_variance
-        scale = jnp.where(values > 0, jax.lax.rsqrt(jnp.where(values > 0, values, 1.0)), 0.0)
-        Z = Z * scale[None, :]
-    return Z
+    return _check.scores(X, _principal.transform(params, X, whiten=bool(whiten)))
 
 
 def inverse_transform(params: Params, Z: ArrayLike, *, whiten: bool = False) -> Rows:
@@ -229,20 +214,4 @@ def log_likelihood(params: Params, X: ArrayLike) -> Column:
     Reference: Tipping, Bishop (1999), eq. (3), (4).
     """
     X = _check.rows(X, d=params.mean.shape[0])
-    return _check.scores(X, _log_likelihood(params, X))
-
-
-@jax.jit
-def _log_likelihood(params: Params, X: Rows) -> Column:
-    mean, V, values, noise = params
-    k, d = V.shape
-    least = jnp.finfo(values.dtype).eps * values[0] + jnp.finfo(values.dtype).tiny
-    values, noise = jnp.maximum(values, least), jnp.maximum(noise, least)
-    A = X - mean[None, :]
-    Z = matmul(A, V.T)
-    distance = jnp.sum(Z**2 / values[None, :], axis=1)
-    log_det = jnp.sum(jnp.log(values))
-    if k < d:
-        distance = distance + jnp.sum((A - matmul(Z, V)) ** 2, axis=1) / noise
-        log_det = log_det + (d - k) * jnp.log(noise)
-    return -0.5 * (d * jnp.log(2 * jnp.pi) + log_det + distance)
+    return _check.scores(X, _principal.log_likelihood(params, X))
