@@ -37,6 +37,7 @@ class Plan(NamedTuple):
     rows: int  # queries in a block; fewer than all only where group is 1
     causal: bool  # query i attends to keys 0..i only
     heads: int  # of one example, by which a mask finds its heads
+    scores: int  # the most in a block; a quarter in the derivative, which holds four such arrays
 
 
 def plan(n: int, t: int, s: int, *, causal: bool, heads: int, scores: int) -> Plan:
@@ -44,9 +45,9 @@ def plan(n: int, t: int, s: int, *, causal: bool, heads: int, scores: int) -> Pl
     room = scores // (t * s)
     if room:
         group = max(g for g in range(1, min(n, room) + 1) if n % g == 0)
-        return Plan(group, t, causal, heads)
+        return Plan(group, t, causal, heads, scores)
     parts = -(-t // max(1, scores // s))
-    return Plan(1, -(-t // parts), causal, heads)
+    return Plan(1, -(-t // parts), causal, heads, scores)
 
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> Array:
@@ -91,7 +92,7 @@ def attend(
     """
     cut = partial(plan, *q.shape[:2], k.shape[1], causal=causal, heads=heads)
     small, large = cut(scores=CPU), cut(scores=ACCELERATOR)
-    if small == large:
+    if small._replace(scores=large.scores) == large:
         return outputs(small, mask, q, k, v)[0]
     return jax.lax.platform_dependent(
         mask, q, k, v,
@@ -108,20 +109,17 @@ def outputs(plan: Plan, mask: Array | None, q: Array, k: Array, v: Array) -> tup
 
 
 @outputs.defjvp
-def _(plan: Plan, primals: tuple, tangents: tuple) -> tuple:
+def _(cut: Plan, primals: tuple, tangents: tuple) -> tuple:
     mask, q, k, v = primals
     _, dq, dk, dv = tangents
-    o, l = outputs(plan, mask, q, k, v)
+    o, l = outputs(cut, mask, q, k, v)
     # Kept from the forward pass are o and l; whatever has the size of the scores is recomputed.
     change = jax.checkpoint(_change)
-    smaller = _quarter(plan, q.shape[0], q.shape[1], k.shape[1])
+    smaller = plan(
+        q.shape[0], q.shape[1], k.shape[1],
+        causal=cut.causal, heads=cut.heads, scores=max(1, cut.scores // 4),
+    )  # fmt: skip
     return (o, l), _by_blocks(change, smaller, mask, (q, o, l, dq), (k, v, dk, dv))
-
-
-def _quarter(cut: Plan, n: int, t: int, s: int) -> Plan:
-    """Blocks of the derivative, which holds four arrays of the size of the scores."""
-    scores = cut.group * cut.rows * s // 4
-    return plan(n, t, s, causal=cut.causal, heads=cut.heads, scores=scores)
 
 
 def _product(a: Array, b: Array) -> Array:
