@@ -23,6 +23,7 @@ class Params(NamedTuple):
 
 
 def mean(X: Rows, s: Column) -> Float[Array, " d"]:
+    """The weighted mean of the rows."""
     return sum_over_rows(matmul, s / total(s), X)
 
 

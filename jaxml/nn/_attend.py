@@ -92,7 +92,7 @@ def attend(
     """
     cut = partial(plan, *q.shape[:2], k.shape[1], causal=causal, heads=heads)
     small, large = cut(scores=CPU), cut(scores=ACCELERATOR)
-    if small._replace(scores=large.scores) == large:
+    if q.shape[0] * q.shape[1] * k.shape[1] <= CPU // 4:  # one block, of the derivative as well
         return outputs(small, mask, q, k, v)[0]
     return jax.lax.platform_dependent(
         mask, q, k, v,

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -121,18 +122,23 @@ def test_pairs_interleave_and_keep_the_fewest():
     assert len(harness.pairs(lambda: None, lambda: None, hurried, 9).a) == TIMING.min_pairs
 
 
-def test_short_runs_wake_the_cores_untimed_and_long_ones_do_not():
+def test_short_runs_wake_the_cores_untimed_and_long_ones_do_not(monkeypatch):
+    now, order = [0.0], []
+
+    def sleep(seconds):
+        now[0] += seconds
+
     def run(name, seconds):
         order.append(name)
-        time.sleep(seconds)
+        sleep(seconds)
 
-    order = []
-    sides = (lambda: run("a", 0.004), lambda: run("b", 0.1))
-    times = harness.pairs(*sides, TIMING._replace(wake=0.02), 3)
-    assert len(times.a) == len(times.b) == 3
-    assert order.count("b") == 4  # once more where nothing is known of its time
-    assert order.count("a") >= 3 * 3
-    assert max(times.a) < 0.02  # what is timed is one run
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0], sleep=sleep)
+    monkeypatch.setattr(harness, "time", clock)
+    sides = (lambda: run("a", 0.5), lambda: run("b", 4.0))
+    times = harness.pairs(*sides, TIMING._replace(pause=8.0, wake=2.0, seconds=1e3), 3)
+    assert times == harness.Pairs([0.5] * 3, [4.0] * 3)  # what is timed is one run
+    # Four runs of 0.5 fill 2; one of 4 does, and is not repeated once its time is known.
+    assert "".join(order) == "aaaaabbaaaaabaaaaab"
 
 
 def test_interval_is_the_median_and_holds_it():

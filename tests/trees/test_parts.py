@@ -114,6 +114,26 @@ def test_the_way_of_an_accelerator_grows_the_same_tree(monkeypatch):
     np.testing.assert_array_equal(got.leaf, _grow.leaves(got.tree, jnp.asarray(X)))
 
 
+def test_one_feature_at_a_time_grows_the_same_tree(monkeypatch):
+    X, y, s = problem("gini", n=40, grid=False)
+    assert X.shape[1] % 2  # the last of the features has no other beside it
+    taken, original = [], _grow.of_each
+
+    def seen(*args, together):
+        taken.append(together)
+        return original(*args, together=together)
+
+    monkeypatch.setattr(_grow, "of_each", seen)
+    trees = []
+    for small in (_grow.SMALL, 0):
+        monkeypatch.setattr(_grow, "SMALL", small)
+        jax.clear_caches()
+        trees.append(jax.tree.leaves(grown(X, y, s)))
+    assert set(taken) == {1, 2}
+    for a, b in zip(*trees, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_features_may_be_left_out():
     X, y, s = problem("gini", n=40, grid=False)
     tree = grown(X, y, s, features=jnp.array([True, False, True])).tree
