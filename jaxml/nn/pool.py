@@ -10,8 +10,8 @@ Ties: the gradient of a maximum goes to one entry, the first winner in the order
 before columns), as in PyTorch; ``jnp.max`` would split it. Padding never wins, not even over -inf.
 NaN wins over all numbers, and the first NaN takes the gradient.
 
-Both are taken one axis after the other, the last first, which keeps the order of ties: a window of
-k x k costs 2k comparisons instead of k^2.
+Small windows that overlap little are taken whole; others one axis after the other, the last first,
+which keeps the order of ties: a window of k x k at stride 1 costs 2k comparisons instead of k^2.
 """
 
 import math
@@ -27,7 +27,7 @@ from jaxml import _check
 from jaxml._typing import Array, Float
 from jaxml.nn import _windows
 from jaxml.nn._tensor import statistics_dtype, tensor
-from jaxml.nn._windows import Axis
+from jaxml.nn._windows import Axes, Axis
 
 __all__ = ["avg_pool", "global_avg_pool", "max_pool"]
 
@@ -127,7 +127,7 @@ def _signal(x: Any) -> Array:
     return x
 
 
-def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, tuple[Axis, ...]]:
+def _boundary(x: Any, window: Any, stride: Any, padding: Any) -> tuple[Array, Axes]:
     x = _signal(x)
     sizes = x.shape[1:-1]
     windows = _each("window", window, len(sizes))
@@ -172,18 +172,20 @@ def _same(size: int, window: int, stride: int) -> tuple[int, int]:
 
 
 @partial(jax.jit, static_argnums=(1, 2))
-def _pool(x: Array, axes: tuple[Axis, ...], along: Callable[[Axis, Array], Array]) -> Array:
-    for axis in reversed(axes):
-        x = along(axis, x)
+def _pool(x: Array, axes: Axes, over: Callable[[Axes, Array], Array]) -> Array:
+    for some in _windows.passes(axes):
+        x = over(some, x)
     return x
 
 
-def _mean_with_padding(axis: Axis, x: Array) -> Array:
-    return _windows.total(axis, x) / axis.window
+def _mean_with_padding(axes: Axes, x: Array) -> Array:
+    return _windows.total(axes, x) / math.prod(axis.window for axis in axes)
 
 
-def _mean_without_padding(axis: Axis, x: Array) -> Array:
-    start = np.array([axis.start(o) for o in range(axis.out)])
-    count = np.minimum(start + axis.window, axis.size) - np.maximum(start, 0)
-    y = _windows.total(axis, x)
-    return y / _windows.along(jnp.asarray(count, x.dtype), y.shape, axis.axis)
+def _mean_without_padding(axes: Axes, x: Array) -> Array:
+    y = _windows.total(axes, x)
+    for axis in axes:
+        start = np.array([axis.start(o) for o in range(axis.out)])
+        count = np.minimum(start + axis.window, axis.size) - np.maximum(start, 0)
+        y = y / _windows.along(jnp.asarray(count, x.dtype), y.shape, axis.axis)
+    return y
