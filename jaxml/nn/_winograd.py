@@ -22,7 +22,9 @@ __all__ = ["convolved"]
 
 Images = Float[Array, "n h w c"]
 Pads = tuple[tuple[int, int], tuple[int, int]]
-TILES = 1024  # at a time: their 16 entries, at 64 channels, take 4 MB and stay in a CPU's cache
+ENTRY = (
+    3 * 2**16
+)  # bytes of one of the 16 entries of all tiles of a block: what a CPU's cache keeps
 
 
 def convolved(x: Images, W: Float[Array, "3 3 c o"], pads: Pads) -> Images:
@@ -30,9 +32,9 @@ def convolved(x: Images, W: Float[Array, "3 3 c o"], pads: Pads) -> Images:
     n = x.shape[0]
     rows, columns = (size + sum(ends) - 2 for size, ends in zip(x.shape[1:3], pads, strict=True))
     tiles = -(-rows // 2) * -(-columns // 2)
-    steps = -(-n * tiles // TILES)
-    images = -(-n // steps)  # at a time
+    images = max(1, round(ENTRY / (tiles * x.shape[-1] * x.dtype.itemsize)))  # at a time
     steps = -(-n // images)
+    images = -(-n // steps)
     # Zeros fill up the last row and column of tiles, and the last block of images.
     (above, below), (left, right) = pads
     below, right = below + rows % 2, right + columns % 2

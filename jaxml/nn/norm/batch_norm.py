@@ -123,8 +123,14 @@ def _by_batch(
     # With channels put together first, derivatives in them are two sums over the rows.
     gain = params.scale.astype(eps.dtype) * jax.lax.rsqrt(v + eps)
     shift = params.bias.astype(eps.dtype) - delta * gain
-    y = (X - c[None, :]) * gain[None, :] + shift[None, :]
+    y = _affine(X, c, gain, shift)
     return y.reshape(x.shape).astype(x.dtype), c + delta, v
+
+
+@jax.checkpoint
+def _affine(X: Array, c: Array, gain: Array, shift: Array) -> Array:
+    """Derivatives compute X - c anew, within their sums over the rows: kept, it is read again."""
+    return (X - c[None, :]) * gain[None, :] + shift[None, :]
 
 
 @jax.jit
