@@ -29,9 +29,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-NARROW = 32  # columns from which a triangular solve wakes threads
+NARROW = 32  # columns from which a triangular solve and eigh wake threads
 LARGE = 9216  # numbers from which a QR factorization does
 WIDE = 256  # columns from which a Cholesky factorization does, and small calls save nothing
+BLOCKED = 75  # columns from which the QR algorithm does, and takes too long
 
 BATCHES_WAIT = tuple(map(int, re.findall(r"\d+", jaxlib.version.__version__)[:3])) < (0, 11, 2)
 
@@ -99,8 +100,40 @@ def qr(A: Float[Array, "n d"]) -> tuple[Float[Array, "n r"], Float[Array, "r d"]
     return jax.lax.platform_dependent(A, cpu=by_blocks, default=_qr)
 
 
+@jax.custom_jvp
+def _eigh(A: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
+    """Eigenvalues ascending, eigenvectors as columns, of a symmetric A.
+
+    On a CPU some are those of the Schur form A = Z T Z', whose T is diagonal to rounding.
+    """
+
+    def by_schur(A: Array) -> tuple[Array, Array]:
+        T, Z = jax.lax.linalg.schur(0.5 * (A + A.T))
+        values = jnp.diagonal(T)
+        order = jnp.argsort(values)
+        return values[order], Z[:, order]
+
+    def default(A: Array) -> tuple[Array, Array]:
+        return tuple(jnp.linalg.eigh(A))
+
+    if not NARROW <= A.shape[0] < BLOCKED:
+        return default(A)
+    return jax.lax.platform_dependent(A, cpu=by_schur, default=default)
+
+
+@_eigh.defjvp
+def _(primals: tuple, tangents: tuple) -> tuple:
+    """dlambda_i = v_i'dA v_i,  dv_i = sum_(j != i) v_j (v_j'dA v_i) / (lambda_i - lambda_j)."""
+    (A,), (dA,) = primals, tangents
+    values, V = _eigh(A)
+    G = matmul(V.T, matmul(0.5 * (dA + dA.T), V))
+    same = jnp.eye(len(values), dtype=bool)
+    gaps = jnp.where(same, 1.0, values[None, :] - values[:, None])
+    return (values, V), (jnp.diagonal(G), matmul(V, jnp.where(same, 0.0, G / gaps)))
+
+
+eigh = _in_turn(_eigh)
 inverse = _in_turn(jnp.linalg.inv)
-eigh = _in_turn(jnp.linalg.eigh)  # eigenvalues ascending, eigenvectors as columns
 eigvalsh = _in_turn(jnp.linalg.eigvalsh)
 right_factor = _in_turn(partial(jnp.linalg.qr, mode="r"))
 svd = _in_turn(partial(jnp.linalg.svd, full_matrices=False))  # U (n, r), sigma (r,), V' (r, d)

@@ -54,6 +54,42 @@ def test_inverse_factor_by_halves(d, rng):
     np.testing.assert_allclose(W @ np.linalg.cholesky(A), np.eye(d), atol=1e-9)
 
 
+def check_eigh(A, values, V):
+    d = len(A)
+    size = np.linalg.norm(A, 2) * d * np.finfo(float).eps
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(A), rtol=0, atol=size)
+    np.testing.assert_allclose(A @ V, V * values, rtol=0, atol=size)
+    np.testing.assert_allclose(V.T @ V, np.eye(d), rtol=0, atol=d * np.finfo(float).eps)
+
+
+@pytest.mark.parametrize("d", [31, 32, 50, 74, 75])
+def test_eigh_of_every_width(d, rng):
+    eigh = jax.jit(_lapack.eigh)
+    repeated = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    repeated = repeated * np.repeat([-1.0, 0.0, 3.0], [d - 20, 12, 8]) @ repeated.T
+    indefinite = rng.normal(size=(d, d))
+    graded = _spd(rng, 1, d)[0] * np.geomspace(1, 1e-9, d) * np.geomspace(1, 1e-9, d)[:, None]
+    for A in (repeated, indefinite + indefinite.T, graded, np.zeros((d, d)), np.ones((d, d))):
+        for scale in (1.0, 1e-150, 1e150):
+            values, V = map(np.asarray, eigh(jnp.asarray(scale * A)))
+            check_eigh(0.5 * (A + A.T), values / scale, V)
+    assert np.isnan(eigh(jnp.full((d, d), jnp.nan))[0]).all()
+
+
+def test_eigh_in_lanes_and_differentiated_twice_at_a_width_of_its_own(rng):
+    d = 40
+    A = _spd(rng, 3, d)
+    for one, values, V in zip(A, *jax.jit(jax.vmap(_lapack.eigh))(A), strict=True):
+        check_eigh(one, np.asarray(values), np.asarray(V))
+
+    def f(t, eigh):  # of what has no sign
+        values, V = eigh(jnp.asarray(A[0]) + t * jnp.asarray(A[1]) + t**2 * jnp.asarray(A[2]))
+        return jnp.sum(values[3] * V[:, 3] ** 2 * jnp.arange(d))
+
+    for g in (jax.grad(f), jax.grad(jax.grad(f))):
+        np.testing.assert_allclose(g(0.1, _lapack.eigh), g(0.1, jnp.linalg.eigh), rtol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("n", "d"), [(461, 20), (5000, 20), (40_000, 3), (300, 60), (140, 70), (20, 600)]
 )
