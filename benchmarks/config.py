@@ -70,7 +70,7 @@ class Timing(NamedTuple):
     min_pairs: int  # fewest, also for peers that are far behind
     seconds: float  # no further pair is begun after this time
     pause: float  # idle seconds before each run, so that spinning thread pools fall asleep
-    wake: float  # seconds of untimed runs after it, where a run is shorter than that
+    wake: float  # seconds of untimed runs after it
     compile_aim: float  # seconds of tracing, lowering and compiling allowed per fit
 
 

@@ -31,6 +31,7 @@ ROUNDING = {
     "float64": 1e-14,
     "bfloat16": 4e-3,
 }  # gaps below this are equal: rounding of J
+LONG = 10  # times the seconds of waking: of such a run, a late core costs little
 
 
 class Side(NamedTuple):
@@ -65,8 +66,8 @@ def seconds_of(run: Callable[[], Any]) -> float:
 def pairs(a: Callable[[], Any], b: Callable[[], Any], timing: Timing, most: int) -> Pairs:
     """Time A B A B ... until most pairs are done, or the seconds are spent and min_pairs are.
 
-    What is timed is a steady state: a side whose runs are short runs for a while, untimed, before
-    each run that counts, since cores that were idle take up work late.
+    What is timed is a steady state: a side runs for a while, untimed, before each run that counts,
+    since cores that were idle take up work late. Runs that take LONG such whiles need none.
     """
     times = Pairs([], [])
     begin = time.perf_counter()
@@ -76,7 +77,7 @@ def pairs(a: Callable[[], Any], b: Callable[[], Any], timing: Timing, most: int)
         for run, into in ((a, times.a), (b, times.b)):
             time.sleep(timing.pause)
             awake = time.perf_counter() + timing.wake
-            while time.perf_counter() < awake and (not into or min(into) < timing.wake):
+            while time.perf_counter() < awake and (not into or min(into) < LONG * timing.wake):
                 seconds_of(run)
             into.append(seconds_of(run))
     return times

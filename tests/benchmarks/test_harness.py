@@ -134,11 +134,26 @@ def test_short_runs_wake_the_cores_untimed_and_long_ones_do_not(monkeypatch):
 
     clock = types.SimpleNamespace(perf_counter=lambda: now[0], sleep=sleep)
     monkeypatch.setattr(harness, "time", clock)
-    sides = (lambda: run("a", 0.5), lambda: run("b", 4.0))
+    sides = (lambda: run("a", 0.5), lambda: run("b", 20.0))
     times = harness.pairs(*sides, TIMING._replace(pause=8.0, wake=2.0, seconds=1e3), 3)
-    assert times == harness.Pairs([0.5] * 3, [4.0] * 3)  # what is timed is one run
-    # Four runs of 0.5 fill 2; one of 4 does, and is not repeated once its time is known.
+    assert times == harness.Pairs([0.5] * 3, [20.0] * 3)  # what is timed is one run
+    # Four runs of 0.5 fill 2; one of 20 does, and is not repeated once its time is known.
     assert "".join(order) == "aaaaabbaaaaabaaaaab"
+
+
+def test_a_run_longer_than_waking_runs_once_untimed(monkeypatch):
+    """Else a run found slow while cores were asleep would never be measured awake."""
+    now, order = [0.0], []
+
+    def run(name):
+        order.append(name)
+        now[0] += 3.0 if len(order) % 2 else 2.5  # late cores, then none
+
+    clock = types.SimpleNamespace(perf_counter=lambda: now[0], sleep=lambda _: None)
+    monkeypatch.setattr(harness, "time", clock)
+    times = harness.pairs(*(lambda: run("a"), lambda: run("b")), TIMING._replace(wake=2.0), 2)
+    assert times == harness.Pairs([2.5, 2.5], [2.5, 2.5])
+    assert "".join(order) == "aabbaabb"
 
 
 def test_interval_is_the_median_and_holds_it():
