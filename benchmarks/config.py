@@ -1,4 +1,4 @@
-"""Read a benchmark configuration: TOML in, checked tuples out; every error names its key.
+"""A benchmark configuration: TOML in, checked NamedTuples out; every error names its key.
 
 [run]      dtypes seed platform pairs min_pairs seconds pause wake compile_aim
 [limits]   copy_bytes gemm                     sizes of the copy and of the square product
@@ -9,10 +9,9 @@
   [case."NAME".peers.LABEL]                    options of the peer, and its ladder ``tol``
 """
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from benchmarks import (
     bayes,
@@ -31,7 +30,7 @@ from benchmarks import (
     trees_ensembles,
     tsne,
 )
-from benchmarks.tables import REQUIRED, ConfigError, Table, keywords, typed
+from jaxml._table import ConfigError, Range, Table, read
 
 FAMILIES = (
     linear, svm, bayes, pca, kmeans, mixtures, tsne, neighbors, trees, nn_conv, nn_norm,
@@ -39,6 +38,10 @@ FAMILIES = (
 )  # fmt: skip
 JOBS = {name: job for family in FAMILIES for name, job in family.JOBS.items()}
 DTYPES = ("float32", "float64", "bfloat16")
+Dtypes = tuple[Literal["float32", "float64", "bfloat16"], ...]
+Count = Annotated[int, Range(1)]
+Amount = Annotated[float, Range(0)]
+Ladder = Annotated[tuple[float, ...], Range(0)]
 
 
 class Peer(NamedTuple):
@@ -66,12 +69,19 @@ class Case(NamedTuple):
 class Timing(NamedTuple):
     """How long to measure."""
 
-    pairs: int  # most A B pairs per peer
-    min_pairs: int  # fewest, also for peers that are far behind
-    seconds: float  # no further pair is begun after this time
-    pause: float  # idle seconds before each run, so that spinning thread pools fall asleep
-    wake: float  # seconds of untimed runs after it
-    compile_aim: float  # seconds of tracing, lowering and compiling allowed per fit
+    pairs: Count  # most A B pairs per peer
+    min_pairs: Count  # fewest, also for peers that are far behind
+    seconds: Amount  # no further pair is begun after this time
+    pause: Amount  # idle seconds before each run, so that spinning thread pools fall asleep
+    wake: Amount  # seconds of untimed runs after it
+    compile_aim: Amount  # seconds of tracing, lowering and compiling allowed per fit
+
+
+class Imports(NamedTuple):
+    """How to time ``import jaxml``."""
+
+    repeats: Count
+    aim: Amount  # seconds
 
 
 class Config(NamedTuple):
@@ -83,103 +93,68 @@ class Config(NamedTuple):
     timing: Timing
     copy_bytes: int
     gemm: int
-    imports: tuple[int, float] | None  # repeats, aim in seconds
+    imports: Imports | None
     environment: dict[str, str]  # of the processes that measure
     cases: tuple[Case, ...]
-
-
-def _ladder(values: Any, where: str) -> tuple[float | None, ...]:
-    values = values if isinstance(values, list) else [values]
-    if not values:
-        raise ConfigError(f"{where}: expected at least one tolerance, got []")
-    return tuple(typed(v, float, where, low=0.0) for v in values)
-
-
-def _peer(label: str, table: Table, function: Callable) -> Peer:
-    tol = (
-        _ladder(table.values.pop("tol"), f"{table.where}.tol") if "tol" in table.values else (None,)
-    )
-    return Peer(label, keywords(function, table.values, table.where), tol)
-
-
-def _dtypes(table: Table, default: Any = REQUIRED) -> tuple[str, ...]:
-    dtypes = tuple(table.take("dtypes", list, default))
-    if not dtypes or not set(dtypes) <= set(DTYPES):
-        expected = ", ".join(DTYPES)
-        raise ConfigError(f"{table.where}.dtypes: expected some of {expected}, got {list(dtypes)}")
-    return dtypes
 
 
 def _case(name: str, table: Table, dtypes: tuple[str, ...]) -> Case:
     job = table.take("job", str)
     if job not in JOBS:
-        raise ConfigError(f"{table.where}.job: expected one of {', '.join(JOBS)}, got {job!r}")
-    dtypes = _dtypes(table, list(dtypes))
-    sizes, gaps, tols = table.table("sizes"), table.table("gap"), table.table("tol", {})
-    peers = table.table("peers", {})
+        raise ConfigError(f"{table.name('job')}: expected one of {', '.join(JOBS)}, got {job!r}")
+    dtypes = table.take("dtypes", Dtypes, dtypes)
+    gap, tol, peers = table.table("gap"), table.table("tol"), table.table("peers")
     labels = tuple(peers.values)
     against = table.take("against", str, "best")
-    if against != "best" and against not in labels:
+    if against not in ("best", *labels):
         expected = ", ".join(("best", *labels))
-        raise ConfigError(f"{table.where}.against: expected one of {expected}, got {against!r}")
+        raise ConfigError(f"{table.name('against')}: expected one of {expected}, got {against!r}")
     case = Case(
         name=name,
         job=job,
-        sizes=keywords(JOBS[job].build, sizes.values, sizes.where),
+        sizes=table.table("sizes").arguments(JOBS[job].build),
         dtypes=dtypes,
-        gap={dtype: gaps.take(dtype, float, low=0.0) for dtype in dtypes},
-        tol={
-            dtype: _ladder(tols.values[dtype], f"{tols.where}.{dtype}")
-            if dtype in tols.values
-            else (None,)
-            for dtype in dtypes
-        },
+        gap={dtype: gap.take(dtype, Amount) for dtype in dtypes},
+        tol={dtype: tol.take(dtype, Ladder, (None,)) for dtype in dtypes},
         peers=tuple(_peer(label, peers.table(label), JOBS[job].peer) for label in labels),
-        aim=table.take("aim", float, None, low=0.0),
+        aim=table.take("aim", Amount, None),
         against=against,
     )
-    table.done()
+    for each, known in ((gap, dtypes), (tol, dtypes), (table, Case._fields[1:])):
+        each.done(known)
     return case
+
+
+def _peer(label: str, table: Table, function: Callable) -> Peer:
+    tol = table.take("tol", Ladder, (None,))
+    return Peer(label, table.arguments(function), tol)
 
 
 def load(path: str | Path) -> Config:
     """Read and check a configuration.
 
     Raises:
-      ConfigError: A key is missing, unknown, or of the wrong type; the message names it.
+      ConfigError: The file cannot be read, or a key is missing, unknown, of the wrong kind or out
+        of range; the message names the file and the key.
     """
-    try:
-        top = Table(tomllib.loads(Path(path).read_text(encoding="utf-8")), "")
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    run, limits = top.table("run"), top.table("limits")
-    dtypes = _dtypes(run)
-    timing = Timing(
-        pairs=run.take("pairs", int, low=1),
-        min_pairs=run.take("min_pairs", int, low=1),
-        seconds=run.take("seconds", float, low=0.0),
-        pause=run.take("pause", float, low=0.0),
-        wake=run.take("wake", float, low=0.0),
-        compile_aim=run.take("compile_aim", float, low=0.0),
-    )
-    imports = None
-    if "imports" in top.values:
-        table = top.table("imports")
-        imports = (table.take("repeats", int, low=1), table.take("aim", float, low=0.0))
-        table.done()
-    names = top.table("environment", {})
-    cases = top.table("case", {})
+    return read(path, _config)
+
+
+def _config(top: Table) -> Config:
+    run, limits, names, cases = map(top.table, ("run", "limits", "environment", "case"))
+    dtypes = run.take("dtypes", Dtypes)
     config = Config(
         dtypes=dtypes,
-        seed=run.take("seed", int, 0, low=0),
+        seed=run.take("seed", Annotated[int, Range(0)], 0),
         platform=run.take("platform", str, None),
-        timing=timing,
-        copy_bytes=limits.take("copy_bytes", int, low=1),
-        gemm=limits.take("gemm", int, low=1),
-        imports=imports,
+        timing=Timing(**run.part(Timing)),
+        copy_bytes=limits.take("copy_bytes", Count),
+        gemm=limits.take("gemm", Count),
+        imports=top.table("imports").fill(Imports) if "imports" in top.values else None,
         environment={name: names.take(name, str) for name in tuple(names.values)},
         cases=tuple(_case(name, cases.table(name), dtypes) for name in tuple(cases.values)),
     )
-    for table in (run, limits, top):
-        table.done()
+    run.done(("dtypes", "seed", "platform", *Timing._fields))
+    limits.done(("copy_bytes", "gemm"))
+    top.done(("run", "limits", "imports", "environment", "case"))
     return config

@@ -11,7 +11,7 @@ from jaxml._loop import Code, Fit, certify
 from jaxml._numerics import matmul
 from jaxml._sums import sum_over_rows, total
 from jaxml._typing import Array, Column, Float, Rows, Scalar
-from jaxml.latent import _lloyd, _seeding
+from jaxml.latent import _lloyd, _nearest, _seeding
 
 __all__ = ["Params", "inertia", "mean", "solve"]
 
@@ -37,13 +37,13 @@ def inertia(params: Params, X: Rows, s: Column) -> Scalar:
 
     def sums(find: Any, X: Rows, s: Column) -> Scalar:
         labels = find(jax.lax.stop_gradient(X) - m[None, :], centered)
-        return total(jnp.where(s > 0, s * _lloyd.distances(X, C, labels), 0.0))
+        return total(jnp.where(s > 0, s * _nearest.distances(X, C, labels), 0.0))
 
     def by(find: Any) -> Any:
         return partial(sum_over_rows, partial(sums, find))
 
-    exactly = by(lambda A, C: _lloyd.by_differences(A, C)[0])
-    return jax.lax.cond(_lloyd.crowded(centered), exactly, by(_lloyd.nearest), X, s)
+    exactly = by(lambda A, C: _nearest.by_differences(A, C)[0])
+    return jax.lax.cond(_nearest.crowded(centered), exactly, by(_nearest.nearest), X, s)
 
 
 def solve(theta: Any, how: Any, *, k: int, n_init: int, max_iter: int, impl: str) -> Fit[Params]:

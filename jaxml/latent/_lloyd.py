@@ -1,9 +1,7 @@
 """Lloyd's algorithm on centered rows a_i = x_i - m, weights s_i.
 
-    l_i = argmin_j ||c_j||^2 - 2 a_i'c_j,    c_j <- sum_{l_i = j} s_i a_i / N_j,   N_j = sum s_i
+    l_i = argmin_j ||a_i - c_j||,    c_j <- sum_{l_i = j} s_i a_i / N_j,   N_j = sum s_i
 
-||a_i||^2 is left out, since it is the same for every j, unless two centroids are so close that the
-rounding of products could decide: then distances are sums of differences. Ties go to the lowest j.
 A cluster without weight moves to the row of positive weight that lies farthest from all centroids,
 the first of equal ones; where rows of as many places do not exist, it stays empty.
 
@@ -23,22 +21,12 @@ from jaxml._lanes import any_lane
 from jaxml._loop import iterate
 from jaxml._numerics import matmul
 from jaxml._sums import SHARDS
-from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
+from jaxml._typing import Array, Column, Float, Int, Labels, Rows, Scalar
+from jaxml.latent._nearest import by_differences, crowded, lowest, nearest
 
-__all__ = [
-    "Step",
-    "assign",
-    "by_differences",
-    "crowded",
-    "distances",
-    "minimize",
-    "nearest",
-    "residual",
-    "step",
-]
+__all__ = ["Step", "minimize", "residual", "step"]
 
 TILE = 2**20  # numbers in a tile, and scores of it
-UNROLLED = 64  # clusters up to which a running minimum is written out
 
 
 class Step(NamedTuple):
@@ -48,62 +36,6 @@ class Step(NamedTuple):
     mass: Float[Array, " k"]  # N_j, by the labels at C
     moved: Float[Array, "k d"]  # the next C
     shift: Scalar  # sum_j ||moved_j - c_j||^2
-
-
-def nearest(A: Rows, C: Float[Array, "k d"]) -> Labels:
-    """l_i for every row; 0 for a row with NaN."""
-    return _lowest(jnp.sum(C * C, axis=1)[:, None] - 2 * matmul(C, A.T))
-
-
-def _lowest(scores: Float[Array, "k n"]) -> Labels:
-    k = scores.shape[0]
-    if k > UNROLLED:
-        # argmin keeps pairs and is slow on a CPU: two plain reductions instead.
-        least = jnp.min(scores, axis=0)
-        index = jnp.arange(k, dtype=jnp.int32)[:, None]
-        found = jnp.min(jnp.where(scores == least[None, :], index, k), axis=0)
-        return jnp.where(found < k, found, 0)
-    best, labels = scores[0], jnp.zeros(scores.shape[1], jnp.int32)
-    for j in range(1, k):
-        lower = scores[j] < best
-        best, labels = jnp.where(lower, scores[j], best), jnp.where(lower, j, labels)
-    return labels
-
-
-def crowded(C: Float[Array, "k d"]) -> Bool[Array, ""]:
-    """Whether two centroids are closer than products of this dtype tell apart well."""
-    others = jnp.arange(C.shape[0])
-
-    def look(j: Array, least: Scalar) -> Scalar:
-        D = jnp.sum((C - C[j][None, :]) ** 2, axis=1)
-        return jnp.minimum(least, jnp.min(jnp.where(others == j, jnp.inf, D)))
-
-    least = jax.lax.fori_loop(0, C.shape[0], look, jnp.asarray(jnp.inf, C.dtype))
-    return least < 2**10 * jnp.finfo(C.dtype).eps * jnp.max(jnp.sum(C * C, axis=1))
-
-
-def by_differences(A: Rows, C: Float[Array, "k d"], alive: Array | None = None) -> tuple:
-    """l_i, the nearest of the centroids that are alive, and ||a_i - c_{l_i}||^2."""
-
-    def look(j: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        labels, D = carry
-        to = jnp.sum((A - C[j][None, :]) ** 2, axis=1)
-        to = to if alive is None else jnp.where(alive[j], to, jnp.inf)
-        return jnp.where(to < D, j, labels).astype(jnp.int32), jnp.minimum(to, D)
-
-    n = A.shape[0]
-    start = jnp.zeros(n, jnp.int32), jnp.full(n, jnp.inf, A.dtype)
-    return jax.lax.fori_loop(0, C.shape[0], look, start)
-
-
-def assign(A: Rows, C: Float[Array, "k d"]) -> Labels:
-    """l_i, by products where those are safe."""
-    return jax.lax.cond(crowded(C), lambda A, C: by_differences(A, C)[0], nearest, A, C)
-
-
-def distances(A: Rows, C: Float[Array, "k d"], labels: Labels) -> Column:
-    """||a_i - c_{l_i}||^2 by differences, which do not cancel as the expanded square does."""
-    return jnp.sum((A - C[labels]) ** 2, axis=1)
 
 
 def _sums(A: Rows, s: Column, labels: Labels, k: int) -> tuple[Array, Array]:
@@ -145,7 +77,7 @@ def _in_tiles(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Arra
 
     def sums(C: Array) -> tuple[Array, Array]:
         squares = jnp.sum(C * C, axis=1)[:, None]
-        labels = jax.lax.map(lambda tile: _lowest(squares - 2 * matmul(C, tile)), columns)
+        labels = jax.lax.map(lambda tile: lowest(squares - 2 * matmul(C, tile)), columns)
 
         (total,) = _groups.sums(_groups.given, labels.reshape(-1), k, rows)
         return total[:, d], total[:, :d]

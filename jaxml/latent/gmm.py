@@ -23,11 +23,11 @@ from jax.flatten_util import ravel_pytree
 from jaxml import _check, _lapack
 from jaxml._implicit import differentiable
 from jaxml._lanes import one_at_a_time
-from jaxml._loop import Code, Fit, certify
+from jaxml._loop import Fit
 from jaxml._numerics import matmul
-from jaxml._sums import moments, total, weighted_mean
+from jaxml._sums import weighted_mean
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Real, Rows, Scalar, Weights
-from jaxml.latent import _covariance, _em, _lloyd, _seeding
+from jaxml.latent import _covariance, _em, _restarts, _seeding
 from jaxml.latent._em import Params
 from jaxml.latent._mixture import (
     aic,
@@ -45,8 +45,6 @@ __all__ = [
     "Params", "aic", "bic", "elbo", "em_step", "fit", "log_likelihood", "predict",
     "responsibilities", "sample", "score", "trace",
 ]  # fmt: skip
-
-LLOYD_STEPS = 50  # of the k-means start, which EM refines anyway
 
 
 def em_step(
@@ -184,54 +182,7 @@ def _fit(X: Rows, s: Column, reg: Scalar, begin: Any, tol: Scalar, **static: Any
         return lambda F: unravel(matmul(J_inv, ravel_pytree(F)[0]))
 
     derived = differentiable(
-        one_at_a_time(partial(_solve, **static)),
+        one_at_a_time(partial(_restarts.solve, **static)),
         objective=objective, optimality=optimality, inverse=inverse,
     )  # fmt: skip
     return derived((X, s, reg), (begin, tol))
-
-
-def _solve(
-    theta: Any, how: Any, *, k: int, kind: str, n_init: int, max_iter: int, impl: str
-) -> Fit[Params]:
-    (X, s, reg), (begin, tol) = theta, how
-    m, sd = moments(X, s / total(s))
-    A = X - m[None, :]
-    noise = (8 * jnp.finfo(X.dtype).eps) ** 2 * (sd**2 + m**2)
-
-    def restart(A: Rows, s: Column, numbers: Array, sd: Array, *how: Array) -> _em.Ended:
-        key = jax.random.wrap_key_data(numbers, impl=impl)
-        C = _seeding.plus_plus(A, s, key, k=k)
-        v, limit = jnp.mean(sd**2), jnp.asarray(1e-4, A.dtype)
-        at, _ = _lloyd.minimize(A, s, C, v, tol=limit, max_iter=LLOYD_STEPS)
-        first = _em.start(A, s, _lloyd.assign(A, at.centroids), at.centroids, how[0], kind=kind)
-        return run(A, s, first, *how)
-
-    def run(A: Rows, s: Column, params: Params, reg: Array, tol: Array, noise: Array) -> _em.Ended:
-        return _em.maximize(A, s, params, noise, reg=reg, tol=tol, max_iter=max_iter)
-
-    if isinstance(begin, Params):
-        ended = run(A, s, begin._replace(means=begin.means - m[None, :]), reg, tol, noise)
-    elif n_init == 1:
-        ended = restart(A, s, begin, sd, reg, tol, noise)
-    else:
-        keys = jax.random.split(jax.random.wrap_key_data(begin, impl=impl), n_init)
-        lanes = jax.vmap(one_at_a_time(restart), (None, None, 0, *[None] * 4))
-        tried = lanes(A, s, jax.random.key_data(keys), sd, reg, tol, noise)
-        usable = jnp.isfinite(tried.log_likelihood) & ~tried.singular
-        best = jnp.argmax(jnp.where(usable, tried.log_likelihood, -jnp.inf))
-        ended = jax.tree.map(lambda leaf: leaf[best], tried)
-    least, most = jnp.min(s), jnp.max(s)
-    unweighted = ~((least >= 0) & (most > 0))
-    broken = ~jnp.isfinite(X).all() | ~jnp.isfinite(most) | jnp.isnan(least)
-    return certify(
-        ended.params._replace(means=ended.params.means + m[None, :]),
-        objective=ended.log_likelihood,
-        residual=ended.gain,
-        tol=tol,
-        n_iter=ended.n_iter,
-        flags=(
-            (Code.NONFINITE_INPUT, broken),
-            (Code.DEGENERATE, unweighted),
-            (Code.SINGULAR_COVARIANCE, ended.singular & ~broken & ~unweighted),
-        ),
-    )

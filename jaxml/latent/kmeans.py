@@ -23,7 +23,7 @@ from jaxml._lanes import one_at_a_time
 from jaxml._loop import Fit
 from jaxml._numerics import matmul
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Labels, Real, Rows, Scalar, Weights
-from jaxml.latent import _clusters, _lloyd, _seeding
+from jaxml.latent import _clusters, _nearest, _seeding
 from jaxml.latent._clusters import Params
 
 __all__ = ["Params", "fit", "inertia", "init", "predict"]
@@ -74,7 +74,7 @@ def predict(params: Params, X: ArrayLike) -> Labels:
 @jax.jit
 def _predict(params: Params, X: Rows) -> Labels:
     m = jnp.mean(params.centroids, axis=0)
-    return _lloyd.assign(X - m[None, :], params.centroids - m[None, :])
+    return _nearest.assign(X - m[None, :], params.centroids - m[None, :])
 
 
 def inertia(params: Params, X: ArrayLike, *, sample_weight: Weights = None) -> Scalar:

@@ -9,8 +9,8 @@ and its measure as pure functions. A configuration is described in ``jaxml.train
 
 from pathlib import Path
 
+from jaxml._table import ConfigError
 from jaxml.training import checkpoint, metrics, optimizers, picture
-from jaxml.training._table import ConfigError
 from jaxml.training.checkpoint import CheckpointError
 from jaxml.training.config import Config, Settings, load
 from jaxml.training.loop import Outcome, TrainingError, Watch, train

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxml._loop import all_finite
+from jaxml._table import ConfigError
 from jaxml._typing import Array, Float, Int, Key, PyTree
-from jaxml.training._table import ConfigError
 from jaxml.training.task import Task
 
 __all__ = ["Carry", "Keys", "Report", "check_drives", "initial", "keys", "make_step"]

@@ -6,13 +6,12 @@ task = "digits" or "text"
 [train]                   Settings
 """
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from jaxml._table import ConfigError, Range, Table, plain, read
 from jaxml.training import digits, optimizers, text
-from jaxml.training._table import ConfigError, Range, Table, plain
 from jaxml.training.optimizers import Optimizer
 from jaxml.training.task import Task
 
@@ -64,10 +63,7 @@ def load(path: str | Path) -> Config:
       ConfigError: The file cannot be read, or a key is missing, unknown, of the wrong kind or out
         of range; the text names the file and the key, what was expected and what came.
     """
-    try:
-        return _config(Table(tomllib.loads(Path(path).read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read(path, _config)
 
 
 def _config(top: Table) -> Config:

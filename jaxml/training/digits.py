@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxml import datasets, losses, model_selection
+from jaxml._table import ConfigError, Range
 from jaxml._typing import Array, Float, Int, Key, Labels, PyTree, Scalar
 from jaxml.nn.residual import resnet
-from jaxml.training._table import ConfigError, Range
 from jaxml.training.task import Task, n_parameters
 
 __all__ = ["Data", "Model", "Options", "build"]

@@ -19,7 +19,7 @@ import optax.contrib
 import optax.schedules
 
 from jaxml import optim
-from jaxml.training._table import ConfigError, Table
+from jaxml._table import ConfigError, Table
 
 __all__ = ["Optimizer", "build", "optimizer_names", "schedule_names"]
 

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import datasets
+from jaxml._table import ConfigError, Range
 from jaxml._typing import Array, Int, Key, PyTree, Scalar
 from jaxml.nn.transformer import decoder
-from jaxml.training._table import ConfigError, Range
 from jaxml.training.task import Task, n_parameters
 
 __all__ = ["Data", "Model", "Options", "Sample", "build", "entropies"]

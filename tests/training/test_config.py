@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NamedTuple
 import pytest
 
 from jaxml import training
+from jaxml._table import Range, Table
 from jaxml.training import ConfigError, digits, text
-from jaxml.training._table import Range, Table
 from jaxml.training.config import differences
 
 CONFIGS = Path(__file__).parents[2] / "configs"

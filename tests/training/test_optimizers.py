@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from jaxml import optim, training
+from jaxml._table import Table
 from jaxml.training import ConfigError, optimizers
 from jaxml.training._step import check_drives, initial
-from jaxml.training._table import Table
 from tests.training import tiny
 
 

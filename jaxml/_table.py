@@ -1,13 +1,18 @@
-"""Read a TOML table into NamedTuples: the annotations are the schema, every error names its key.
+"""Read a TOML table into what takes it: annotations are the schema, every error names its key.
 
-A field's annotation says its type and, by ``Annotated``, its range; its default makes it optional.
-What a table holds beyond its schema is an error too: a misspelled key is not silently a default.
+An annotation, of a NamedTuple's field or a function's argument, says the type and, by
+``Annotated``, the range; a default makes the key optional. What a table holds beyond its schema is
+an error too: a misspelled key is not silently a default.
 """
 
+import inspect
+import tomllib
 import typing
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["ConfigError", "Range", "Table", "plain"]
+__all__ = ["ConfigError", "Range", "Table", "plain", "read"]
 
 T = TypeVar("T")
 REQUIRED: Any = object()
@@ -15,7 +20,7 @@ KINDS = {int: "an integer", float: "a number", str: "a string", bool: "true or f
 
 
 class ConfigError(ValueError):
-    """The configuration is not what training needs; the text names the key."""
+    """A configuration is not what its reader needs; the text names the key."""
 
 
 class Range(NamedTuple):
@@ -62,21 +67,48 @@ class Table:
 
     def fill(self, schema: type[T]) -> T:
         """Return the whole table as a NamedTuple; a field that is one itself is a table in it."""
-        kinds = typing.get_type_hints(schema, include_extras=True)
-        defaults = schema._field_defaults  # pyright: ignore[reportAttributeAccessIssue]
+        return schema(**self.arguments(schema))
+
+    def arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Return the whole table as the keyword arguments of a function or a NamedTuple.
+
+        Of a function that has keyword-only arguments, these alone.
+        """
+        found = self.part(function)
+        self.done(tuple(found))
+        return found
+
+    def part(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """Remove the keys that are such arguments, and return them."""
+        kinds = typing.get_type_hints(function, include_extras=True)
+        parameters = list(inspect.signature(function).parameters.values())
+        only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         filled = {}
-        for key, kind in kinds.items():
+        for p in only or parameters:
+            kind = kinds[p.name]
             if hasattr(kind, "_fields"):
-                filled[key] = self.table(key).fill(kind)
+                filled[p.name] = self.table(p.name).fill(kind)
             else:
-                filled[key] = self.take(key, kind, defaults.get(key, REQUIRED))
-        self.done(tuple(kinds))
-        return schema(**filled)
+                default = REQUIRED if p.default is inspect.Parameter.empty else p.default
+                filled[p.name] = self.take(p.name, kind, default)
+        return filled
 
     def done(self, known: tuple[str, ...]) -> None:
         """Raise for a key that no one took and that is not known either."""
         for key in self.values.keys() - set(known):
             raise ConfigError(f"{self.name(key)}: unknown key, expected one of {', '.join(known)}")
+
+
+def read(path: str | Path, build: Callable[[Table], T]) -> T:
+    """Return what build makes of a TOML file.
+
+    Raises:
+      ConfigError: The file cannot be read, or build refuses it; the text names the file.
+    """
+    try:
+        return build(Table(tomllib.loads(Path(path).read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _words(kind: Any) -> str:
