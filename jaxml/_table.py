@@ -70,21 +70,18 @@ class Table:
         return schema(**self.arguments(schema))
 
     def arguments(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """Return the whole table as the keyword arguments of a function or a NamedTuple.
-
-        Of a function that has keyword-only arguments, these alone.
-        """
+        """Return the table as a NamedTuple's fields or a function's keyword-only arguments."""
         found = self.part(function)
         self.done(tuple(found))
         return found
 
     def part(self, function: Callable[..., Any]) -> dict[str, Any]:
-        """Remove the keys that are such arguments, and return them."""
+        """Remove the keys that are such arguments, and return their values."""
         kinds = typing.get_type_hints(function, include_extras=True)
-        parameters = list(inspect.signature(function).parameters.values())
-        only = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         filled = {}
-        for p in only or parameters:
+        for p in inspect.signature(function).parameters.values():
+            if p.kind is not inspect.Parameter.KEYWORD_ONLY and not hasattr(function, "_fields"):
+                continue
             kind = kinds[p.name]
             if hasattr(kind, "_fields"):
                 filled[p.name] = self.table(p.name).fill(kind)
@@ -95,8 +92,9 @@ class Table:
 
     def done(self, known: tuple[str, ...]) -> None:
         """Raise for a key that no one took and that is not known either."""
+        expected = f"one of {', '.join(known)}" if known else "none"
         for key in self.values.keys() - set(known):
-            raise ConfigError(f"{self.name(key)}: unknown key, expected one of {', '.join(known)}")
+            raise ConfigError(f"{self.name(key)}: unknown key, expected {expected}")
 
 
 def read(path: str | Path, build: Callable[[Table], T]) -> T:
