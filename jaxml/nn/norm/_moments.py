@@ -17,7 +17,7 @@ from jaxml._typing import Array, Float, Rows
 __all__ = ["Moments", "Names", "of_channels", "of_rows"]
 
 Names = str | tuple[str, ...]
-STRIDE = 16  # of the rows whose mean is the center
+SHARE = 16  # one row in as many makes the center
 LONG = 2**18  # numbers from which not all rows make the center
 
 
@@ -60,12 +60,13 @@ def _(primals: tuple, tangents: tuple) -> tuple:
 def of_channels(axis_name: Names | None, X: Rows) -> Moments:
     """Return the moments of each column, over the mapped axis of that name too if there is one.
 
-    One pass over many rows: about the mean of every 16th row. Whatever rows these are, that center
+    One pass over many rows: about the mean of a 16th of them. Whatever rows these are, that center
     lies within 4 deviations of the mean, so v = E (x - c)^2 - delta^2 cancels at most 4 bits.
     """
     n, d = X.shape
     shards = math.gcd(n, SHARDS)
-    sample = X.reshape(shards, n // shards, d)[:, :: STRIDE if n * d >= LONG else 1]
+    rows = n // shards
+    sample = X.reshape(shards, rows, d)[:, : -(-rows // SHARE) if n * d >= LONG else rows]
     c = _over(axis_name, jnp.mean(sample.reshape(-1, d), axis=0))
     A = X - c[None, :]
     first, second = column_sums(A, A * A)
