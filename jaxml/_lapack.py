@@ -33,7 +33,7 @@ __all__ = [
 NARROW = 32  # columns from which a triangular solve and eigh wake threads
 LARGE = 9216  # numbers from which a QR factorization does
 WIDE = 256  # columns from which a Cholesky factorization does, and small calls save nothing
-BLOCKED = 75  # columns from which the QR algorithm does, and takes too long
+BLOCKED = 75  # columns from which LAPACK's QR algorithm for a Schur form works in blocks
 
 BATCHES_WAIT = tuple(map(int, re.findall(r"\d+", jaxlib.version.__version__)[:3])) < (0, 11, 2)
 

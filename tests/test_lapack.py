@@ -76,6 +76,13 @@ def test_eigh_of_every_width(d, rng):
     assert np.isnan(eigh(jnp.full((d, d), jnp.nan))[0]).all()
 
 
+def test_eigh_of_an_accelerator_knows_no_schur_form():
+    """It has none: what is lowered for CUDA must not hold that of a CPU."""
+    traced = jax.jit(jax.vmap(_lapack.eigh)).trace(jnp.zeros((2, 50, 50)))
+    assert "gees" in traced.lower(lowering_platforms=("cpu",)).as_text()
+    assert "gees" not in traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
 def test_eigh_in_lanes_and_differentiated_twice_at_a_width_of_its_own(rng):
     d = 40
     A = _spd(rng, 3, d)

@@ -23,6 +23,7 @@ def nearest(A: Rows, C: Float[Array, "k d"]) -> Labels:
 
 
 def lowest(scores: Float[Array, "k n"]) -> Labels:
+    """The row of the least score in each column, the first of equal ones; 0 where all are NaN."""
     k = scores.shape[0]
     if k > UNROLLED:
         # argmin keeps pairs and is slow on a CPU: two plain reductions instead.
