@@ -1,19 +1,18 @@
 """The fit of k-means from one start or several, and what certifies it. Symbols as in kmeans."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxml import _groups
 from jaxml._lanes import one_at_a_time
-from jaxml._loop import Code, Fit, certify
-from jaxml._numerics import matmul
-from jaxml._sums import sum_over_rows, total
-from jaxml._typing import Array, Column, Float, Rows, Scalar
+from jaxml._loop import Code, Fit, certify, input_flags
+from jaxml._sums import moments, total
+from jaxml._typing import Array, Column, Float, Labels, Rows, Scalar
 from jaxml.latent import _lloyd, _nearest, _seeding
 
-__all__ = ["Params", "inertia", "mean", "solve"]
+__all__ = ["Params", "inertia", "solve"]
 
 
 class Params(NamedTuple):
@@ -22,36 +21,27 @@ class Params(NamedTuple):
     centroids: Float[Array, "k d"]  # c_j
 
 
-def mean(X: Rows, s: Column) -> Float[Array, " d"]:
-    """The weighted mean of the rows."""
-    return sum_over_rows(matmul, s / total(s), X)
-
-
 @jax.jit
 def inertia(params: Params, X: Rows, s: Column) -> Scalar:
     """J; see kmeans.inertia."""
     C = params.centroids
     m = jax.lax.stop_gradient(jnp.mean(C, axis=0))
+    labels = _nearest.assign(*jax.lax.stop_gradient((X - m[None, :], C - m[None, :])))
 
-    centered = jax.lax.stop_gradient(C) - m[None, :]
+    def terms(X: Rows, s: Column, labels: Labels, C: Array) -> tuple[Array]:
+        # Differences, which do not cancel as the expanded square does.
+        return (jnp.where(s[:, None] > 0, s[:, None] * (X - C[labels]) ** 2, 0.0),)
 
-    def sums(find: Any, X: Rows, s: Column) -> Scalar:
-        labels = find(jax.lax.stop_gradient(X) - m[None, :], centered)
-        return total(jnp.where(s > 0, s * _nearest.distances(X, C, labels), 0.0))
-
-    def by(find: Any) -> Any:
-        return partial(sum_over_rows, partial(sums, find))
-
-    exactly = by(lambda A, C: _nearest.by_differences(A, C)[0])
-    return jax.lax.cond(_nearest.crowded(centered), exactly, by(_nearest.nearest), X, s)
+    (J,) = _groups.sums(terms, jnp.zeros_like(labels), 1, X, s, labels, about=(C,))
+    return jnp.sum(J)
 
 
 def solve(theta: Any, how: Any, *, k: int, n_init: int, max_iter: int, impl: str) -> Fit[Params]:
     """Descend from the start, or from n_init drawn ones, the best of which is kept."""
     (X, s), (start, tol) = theta, how
-    m = mean(X, s)
+    m, sd = moments(X, s / total(s))
     A = X - m[None, :]
-    v = sum_over_rows(lambda p, A: matmul(p, A * A), s / total(s), A).mean()
+    v = jnp.mean(sd**2)
 
     def run(A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar) -> tuple:
         ended, n_iter = _lloyd.minimize(A, s, C, v, tol=tol, max_iter=max_iter)
@@ -71,17 +61,11 @@ def solve(theta: Any, how: Any, *, k: int, n_init: int, max_iter: int, impl: str
         tried = lanes(A, s, jax.random.key_data(keys), v, tol)
         best = jnp.argmin(jnp.where(jnp.isfinite(tried[2]), tried[2], jnp.inf))
         ended, n_iter, J = jax.tree.map(lambda leaf: leaf[best], tried)
-    least, most = jnp.min(s), jnp.max(s)
-    unweighted = ~((least >= 0) & (most > 0))
-    broken = ~jnp.isfinite(X).all() | ~jnp.isfinite(most) | jnp.isnan(least)
     return certify(
         Params(ended.centroids + m[None, :]),
         objective=J,
         residual=_lloyd.residual(ended, v),
         tol=tol,
         n_iter=n_iter,
-        flags=(
-            (Code.NONFINITE_INPUT, broken),
-            (Code.DEGENERATE, unweighted | (ended.mass == 0).any()),
-        ),
+        flags=(*input_flags(X, s, s, m), (Code.DEGENERATE, (ended.mass == 0).any())),
     )

@@ -8,7 +8,6 @@ the first of equal ones; where rows of as many places do not exist, it stays emp
 Reference: Lloyd (1982), Least squares quantization in PCM, section IV.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -19,14 +18,15 @@ import jax.numpy as jnp
 from jaxml import _groups
 from jaxml._lanes import any_lane
 from jaxml._loop import iterate
-from jaxml._numerics import matmul
-from jaxml._sums import SHARDS
-from jaxml._typing import Array, Column, Float, Int, Labels, Rows, Scalar
-from jaxml.latent._nearest import by_differences, crowded, lowest, nearest
+from jaxml._typing import Array, Bool, Column, Float, Int, Labels, Rows, Scalar
+from jaxml.latent import _bounds
+from jaxml.latent._nearest import by_differences, crowded, nearest
 
 __all__ = ["Step", "minimize", "residual", "step"]
 
-TILE = 2**20  # numbers in a tile, and scores of it
+LARGE = (
+    2**24
+)  # products of a pass, from which on it pays to find the rows that a step may leave out
 
 
 class Step(NamedTuple):
@@ -36,6 +36,9 @@ class Step(NamedTuple):
     mass: Float[Array, " k"]  # N_j, by the labels at C
     moved: Float[Array, "k d"]  # the next C
     shift: Scalar  # sum_j ||moved_j - c_j||^2
+
+
+State = tuple[Step, Scalar]  # a step not yet taken, and the shift of the one before
 
 
 def _sums(A: Rows, s: Column, labels: Labels, k: int) -> tuple[Array, Array]:
@@ -53,45 +56,9 @@ def _means(mass: Array, first: Array, otherwise: Array) -> Float[Array, "k d"]:
     return jnp.where(filled, first / jnp.where(filled, mass[:, None], 1.0), otherwise)
 
 
-def _in_one(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Array]]:
-    """C -> (N_j, sum_{l_i = j} s_i a_i), all rows at once."""
-    return lambda C: _sums(A, s, nearest(A, C), k)
-
-
-def _in_tiles(A: Rows, s: Column, k: int) -> Callable[[Array], tuple[Array, Array]]:
-    """The same, from rows laid out once so that a step only reads what is in order.
-
-    Products want the columns of a tile; sums add rows, weighted and with their weight beside them.
-    Tiles are cut inside shards, so that rows split over devices stay where they are. Rows that fill
-    the last tile have weight 0.
-    """
-    n, d = A.shape
-    shards = math.gcd(n, SHARDS)
-
-    def cut(a: Array, size: int) -> Array:
-        count = -(-n // (shards * size))
-        a = a.reshape(shards, n // shards, -1)
-        a = jnp.pad(a, ((0, 0), (0, count * size - n // shards), (0, 0)))
-        a = a.reshape(shards, count, size, -1).swapaxes(0, 1)
-        return a.reshape(count, shards * size, -1)
-
-    def sums(C: Array) -> tuple[Array, Array]:
-        squares = jnp.sum(C * C, axis=1)[:, None]
-        labels = jax.lax.map(lambda tile: lowest(squares - 2 * matmul(C, tile)), columns)
-
-        (total,) = _groups.sums(_groups.given, labels.reshape(-1), k, rows)
-        return total[:, d], total[:, :d]
-
-    size = max(1, min(n, TILE // max(d, k)) // shards)
-    columns = cut(A, size).swapaxes(1, 2)
-    rows = cut(jnp.concatenate([s[:, None] * A, s[:, None]], axis=1), size).reshape(-1, d + 1)
-    columns, rows = jax.lax.optimization_barrier((columns, rows))
-    return sums
-
-
-def step(A: Rows, s: Column, C: Float[Array, "k d"], sums: Callable | None = None) -> Step:
-    """One step of Lloyd's algorithm, in one pass over the rows; sums: by a prepared layout."""
-    mass, first = (sums or _in_one(A, s, C.shape[0]))(C)
+def step(A: Rows, s: Column, C: Float[Array, "k d"], found: tuple | None = None) -> Step:
+    """One step of Lloyd's algorithm; found: N_j and sum_{l_i = j} s_i a_i at C, if known."""
+    mass, first = found or _sums(A, s, nearest(A, C), C.shape[0])
     rare = (mass == 0).any() | crowded(C)
     mass, moved = jax.lax.cond(
         any_lane(rare), _carefully, lambda *_: (mass, _means(mass, first, C)), A, s, C
@@ -142,23 +109,73 @@ def minimize(
 
     With tol = 0 it ends when no label changes: the same labels have the same means, bit for bit.
     """
+    # A GPU takes all rows in every step, as do several devices, on which rows stay where they are.
+    large = A.size * C.shape[0] >= LARGE and jax.device_count() == 1
+    cpu, default = (
+        partial(descend, steps=max_iter + 1)
+        for descend in (_over_near_rows if large else _over_all_rows, _over_all_rows)
+    )
+    at, count = jax.lax.platform_dependent(A, s, C, v, tol, cpu=cpu, default=default)
+    return at, jnp.minimum(count, max_iter)
 
-    def run(prepare: Callable, A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar) -> tuple:
-        sums = prepare(A, s, C.shape[0])
-        unknown = jnp.asarray(jnp.inf, A.dtype)
-        start = Step(C, jnp.zeros(C.shape[0], A.dtype), C, unknown), unknown
 
-        def once(state: tuple[Step, Scalar]) -> tuple[Step, Scalar]:
-            at, _ = state
-            return step(A, s, at.moved, sums), at.shift
+def _start(C: Float[Array, "k d"]) -> State:
+    unknown = jnp.asarray(jnp.inf, C.dtype)
+    return Step(C, jnp.zeros(C.shape[0], C.dtype), C, unknown), unknown
 
-        def stop(state: tuple[Step, Scalar]) -> Array:
-            at, before = state
-            return (residual(at, v) <= tol) & (before < jnp.inf)
 
-        (ended, _), count = iterate(once, start, stop=stop, max_iter=max_iter + 1)
-        return ended, jnp.minimum(count, max_iter)
+def _next(A: Rows, s: Column, state: State, found: tuple | None = None) -> State:
+    at, _ = state
+    return step(A, s, at.moved, found), at.shift
 
-    # A GPU takes all rows at once; its products need no other layout.
-    tiled, whole = partial(run, _in_tiles), partial(run, _in_one)
-    return jax.lax.platform_dependent(A, s, C, v, tol, cpu=tiled, default=whole)
+
+def _stop(v: Scalar, tol: Scalar) -> Callable[[State], Bool[Array, ""]]:
+    def stop(state: State) -> Bool[Array, ""]:
+        at, before = state
+        return (residual(at, v) <= tol) & (before < jnp.inf)
+
+    return stop
+
+
+def _over_all_rows(A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar, *, steps: int) -> tuple:
+    (at, _), count = iterate(partial(_next, A, s), _start(C), stop=_stop(v, tol), max_iter=steps)
+    return at, count
+
+
+def _over_near_rows(A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar, *, steps: int) -> tuple:
+    """The same steps, most of them over the rows alone that may change their cluster."""
+    k = C.shape[0]
+    squares = jnp.sum(A * A, axis=1)
+    stop = _stop(v, tol)
+
+    def some(carry: tuple[State, Array]) -> tuple[State, Array]:
+        """A step over all rows, and those that the near ones allow."""
+        state, count = carry
+        B, count = state[0].moved, count + 1
+        labels, margins = _bounds.labels_and_margins(A, squares, B)
+        state = _next(A, s, state, _sums(A, s, labels, k))
+        near = _bounds.near(labels, margins, B, state[0].moved)
+
+        def go_on(state: State) -> tuple[State, Array]:
+            index, used = near.indices()
+            R, p = A[index], jnp.where(used, s[index], 0.0)
+            others = _sums(A, jnp.where(near.rows, 0.0, s), labels, k)
+
+            def once(state: State) -> State:
+                found = _sums(R, p, nearest(R, state[0].moved), k)
+                return _next(A, s, state, jax.tree.map(jnp.add, others, found))
+
+            def ended(state: State) -> Bool[Array, ""]:
+                return stop(state) | ~near.hold(state[0].moved)
+
+            return iterate(once, state, stop=ended, max_iter=steps - count)
+
+        state, more = jax.lax.cond(near.few, go_on, lambda state: (state, jnp.int32(0)), state)
+        return state, count + more
+
+    def ended(carry: tuple[State, Array]) -> Bool[Array, ""]:
+        state, count = carry
+        return stop(state) | (count >= steps)
+
+    ((at, _), count), _ = iterate(some, (_start(C), jnp.int32(0)), stop=ended, max_iter=steps)
+    return at, count

@@ -22,6 +22,7 @@ from jaxml._implicit import differentiable
 from jaxml._lanes import one_at_a_time
 from jaxml._loop import Fit
 from jaxml._numerics import matmul
+from jaxml._sums import moments, total
 from jaxml._typing import Array, ArrayLike, Column, Float, Key, Labels, Real, Rows, Scalar, Weights
 from jaxml.latent import _clusters, _nearest, _seeding
 from jaxml.latent._clusters import Params
@@ -60,7 +61,7 @@ def _arguments(X: Any, sample_weight: Any, k: Any) -> tuple[Rows, Column, int]:
 
 @partial(jax.jit, static_argnames=("k", "impl"))
 def _init(X: Rows, s: Column, numbers: Array, *, k: int, impl: str) -> Float[Array, "k d"]:
-    m = _clusters.mean(X, s)
+    m, _ = moments(X, s / total(s))
     key = jax.random.wrap_key_data(numbers, impl=impl)
     return _seeding.plus_plus(X - m[None, :], s, key, k=k) + m[None, :]
 

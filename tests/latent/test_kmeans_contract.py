@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jaxml import Code
-from jaxml.latent import _lloyd, kmeans
+from jaxml.latent import _bounds, _lloyd, _nearest, kmeans
 from tests import processes
-from tests.latent.kmeans_problems import code, data, jitted_step, shift, start
+from tests.latent.kmeans_problems import code, data, shift, start
 
 # The contract -----------------------------------------------------------------------------------
 
@@ -153,22 +153,92 @@ def test_no_array_of_rows_times_clusters_times_features():
     assert not re.search(r"tensor<(66x3x5|66x5x3|3x66x5)xf64>", text)
 
 
-def test_blocks_of_many_rows(monkeypatch):
-    monkeypatch.setattr(_lloyd, "TILE", 50_000)
-    X, s = data(10_007, 20, dtype="float32")
-    C = jnp.asarray(X[:4])
-    at = jitted_step(jnp.asarray(X), jnp.asarray(s), C)
-    labels = ((X[:, None].astype("float64") - X[None, :4]) ** 2).sum(2).argmin(1)
-    groups = [(X[labels == j].astype("float64"), s[labels == j]) for j in range(4)]
-    want = [np.average(rows, axis=0, weights=weights) for rows, weights in groups]
-    np.testing.assert_allclose(at.moved, want, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(at.mass, np.bincount(labels, s, 4), rtol=1e-5)
-    for n in (10_007, 9_600):  # in tiles, with and without rows left over
-        got = _lloyd._in_tiles(jnp.asarray(X[:n]), jnp.asarray(s[:n]), len(C))(C)
-        for a, b in zip(
-            got, _lloyd._in_one(jnp.asarray(X[:n]), jnp.asarray(s[:n]), len(C))(C), strict=True
-        ):
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-2)
+def test_scores_are_held_in_blocks(monkeypatch, rng):
+    for n, k in ((50, 4), (48, 4), (50, 70)):
+        A, C = rng.normal(size=(n, 3)), rng.normal(size=(k, 3))
+        D = (C**2).sum(1) - 2 * A @ C.T
+        want = D.argmin(1), *np.partition(D, 1, axis=1)[:, :2].T
+        for at_once in (2**27, 12 * k):
+            monkeypatch.setattr(_nearest, "AT_ONCE", at_once)
+            for a, b in zip(_nearest.two_nearest(A, C), want, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_out_of_reach_keep_their_cluster(dtype):
+    X, _ = data(400, 3, dtype=dtype)
+    A, B = jnp.asarray(X), jnp.asarray(X[:6])
+    labels, margins = _bounds.labels_and_margins(A, jnp.sum(A * A, axis=1), B)
+    D = np.sqrt(((X[:, None].astype(float) - X[None, :6]) ** 2).sum(2))
+    np.testing.assert_array_equal(labels, D.argmin(1))
+    exact = np.diff(np.partition(D, 1, axis=1)[:, :2])[:, 0]
+    assert (margins < exact).all()
+    # The root of a rounding, where a row lies on its centroid.
+    np.testing.assert_allclose(margins, exact, rtol=0, atol=50 * np.finfo(dtype).eps ** 0.5)
+    held = changed = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        C = B + (0.003 * rng.normal(size=B.shape)).astype(dtype)
+        near = _bounds.near(labels, margins, B, C)
+        assert bool(near.hold(C))
+        assert bool(near.hold(B + 1.9 * (C - B)))
+        index, used = near.indices()
+        assert bool(near.few)
+        np.testing.assert_array_equal(index[used], np.flatnonzero(near.rows))
+        for factor in (1.0, 3.0, 10.0, 30.0):
+            at = np.asarray(B + factor * (C - B), float)
+            moved = ((X[:, None] - at[None]) ** 2).sum(2).argmin(1) != np.asarray(labels)
+            if bool(near.hold(jnp.asarray(at, dtype))):
+                held += 1
+                changed += moved.sum()
+                assert not (moved & ~np.asarray(near.rows)).any()
+    assert held > 100
+    assert changed > 100
+    far = _bounds.near(labels, margins, B, B + 10)
+    assert not bool(far.few)
+    assert not bool(near.hold(B + 10))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("n", "k"), [(900, 7), (5, 3), (3, 3), (300, 1)])
+def test_steps_over_near_rows_are_those_over_all(n, k, dtype):
+    X, s = data(n, 3, dtype=dtype)
+    s[1::7] = 0.0
+    A, v = jnp.asarray(X - X.mean(0)), jnp.asarray(1.0, dtype)
+    over_near, over_all = jax.jit(_lloyd._over_near_rows), jax.jit(_lloyd._over_all_rows)
+    for steps in (2, 9, 300):
+        for tol in (0.0, 1e-4):
+            given = A, jnp.asarray(s), A[:k], v, jnp.asarray(tol, dtype)
+            at, count = over_near(*given, steps=steps)
+            want, wanted = over_all(*given, steps=steps)
+            assert int(count) == int(wanted) <= steps
+            for a, b in zip(at[:3], want[:3], strict=True):
+                eps = np.finfo(dtype).eps
+                np.testing.assert_allclose(a, b, rtol=20 * eps, atol=500 * eps)
+            assert (float(at.shift) == 0) == (float(want.shift) == 0)
+
+
+def test_a_large_problem_ends_where_a_plain_loop_does(monkeypatch):
+    """Of a size at which rows are left out, with clusters that overlap."""
+    n, k = 40_000, 12
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 40)) + 0.5 * rng.normal(size=(k, 40))[rng.integers(k, size=n)]
+    assert X.size * k >= _lloyd.LARGE
+    steps = []
+    few = _bounds.Near.few.fget
+    seen = property(lambda near: jax.debug.callback(steps.append, few(near)) or few(near))
+    monkeypatch.setattr(_bounds.Near, "few", seen)
+    fit = kmeans.fit(X, n_clusters=k, init=start(X, k), tol=0.0)
+    jax.effects_barrier()
+    C, before, count = X[:k], None, 0
+    while before is None or (before != C).any():
+        before, count = C, count + 1
+        labels = ((C**2).sum(1) - 2 * X @ C.T).argmin(1)
+        C = np.array([X[labels == j].mean(0) for j in range(k)])
+    np.testing.assert_allclose(fit.params.centroids, C, rtol=0, atol=1e-10)
+    assert int(fit.info.n_iter) == count
+    assert any(steps)
+    assert len(steps) < count  # passes over all rows
 
 
 def test_the_form_for_an_accelerator(monkeypatch):
