@@ -27,9 +27,13 @@ def inertia(params: Params, X: Rows, s: Column) -> Scalar:
     C = params.centroids
     m = jax.lax.stop_gradient(jnp.mean(C, axis=0))
     labels = _nearest.assign(*jax.lax.stop_gradient((X - m[None, :], C - m[None, :])))
+    return _distortion(X, s, C, labels)
+
+
+def _distortion(X: Rows, s: Column, C: Float[Array, "k d"], labels: Labels) -> Scalar:
+    """J at these labels, by differences, which do not cancel as the expanded square does."""
 
     def terms(X: Rows, s: Column, labels: Labels, C: Array) -> tuple[Array]:
-        # Differences, which do not cancel as the expanded square does.
         return (jnp.where(s[:, None] > 0, s[:, None] * (X - C[labels]) ** 2, 0.0),)
 
     (J,) = _groups.sums(terms, jnp.zeros_like(labels), 1, X, s, labels, about=(C,))
@@ -45,7 +49,8 @@ def solve(theta: Any, how: Any, *, k: int, n_init: int, max_iter: int, impl: str
 
     def run(A: Rows, s: Column, C: Array, v: Scalar, tol: Scalar) -> tuple:
         ended, n_iter = _lloyd.minimize(A, s, C, v, tol=tol, max_iter=max_iter)
-        return ended, n_iter, inertia(Params(ended.centroids), A, s)
+        C = ended.centroids
+        return ended, n_iter, _distortion(A, s, C, _nearest.assign(A, C))
 
     def restart(A: Rows, s: Column, numbers: Array, v: Scalar, tol: Scalar) -> tuple:
         key = jax.random.wrap_key_data(numbers, impl=impl)
