@@ -6,7 +6,8 @@ Symbols: x_i = X[i]; s_i = sample_weight[i], 1 if None; c_j = centroids[j]; l_i 
 nearest centroid, the lowest of equal ones. J is scikit-learn's inertia: a sum, not a mean.
 
 J has many local minima; Lloyd's algorithm finds one that depends on where it starts. n_init starts
-differ by k-means++ and the best is kept.
+differ by k-means++ and the best is kept. On a CPU, steps of large problems leave out the rows whose
+cluster cannot change, by the bounds of Hamerly (2010), and are the same steps.
 
 Reference: Bishop (2006), Pattern recognition and machine learning, eq. (9.1) to (9.4).
 """
