@@ -24,9 +24,7 @@ from jaxml.latent._nearest import by_differences, crowded, nearest
 
 __all__ = ["Step", "minimize", "residual", "step"]
 
-LARGE = (
-    2**24
-)  # products of a pass, from which on it pays to find the rows that a step may leave out
+LARGE = 2**24  # products in a step from which on rows that it may leave out are looked for
 
 
 class Step(NamedTuple):
